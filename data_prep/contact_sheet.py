@@ -1,0 +1,41 @@
+"""Many small pictures on one sheet, to see at a glance what a model will be trained on."""
+
+import numpy as np
+from datasets import DatasetDict
+from PIL import Image, ImageDraw, ImageOps
+
+THUMBNAIL = 48
+GAP = 4
+
+
+def contact_sheet(rows: dict[str, list[Image.Image]], thumbnail: int = THUMBNAIL) -> Image.Image:
+    """
+    Args:
+        rows: Title -> the pictures in its row, any size and mode.
+        thumbnail: Side of the square that each picture is fitted into, in pixels.
+
+    Returns:
+        One RGB picture, a row a title.
+    """
+    cell, title_width = thumbnail + GAP, 8 + 7 * max(map(len, rows))
+    longest = max(map(len, rows.values()))
+    sheet = Image.new("RGB", (title_width + longest * cell, len(rows) * cell + GAP), "#888888")
+    draw = ImageDraw.Draw(sheet)
+    for number, (title, images) in enumerate(rows.items()):
+        top = GAP + number * cell
+        draw.text((4, top + thumbnail // 2 - 6), title, fill="white")
+        for column, image in enumerate(images):
+            fitted = ImageOps.contain(image.convert("RGB"), (thumbnail, thumbnail))
+            sheet.paste(fitted, (title_width + column * cell, top))
+    return sheet
+
+
+def dataset_sheet(dataset: DatasetDict, pictures: int = 12, seed: int = 0) -> Image.Image:
+    """Up to `pictures` training pictures of every label and source, drawn by seed."""
+    random, rows = np.random.default_rng(seed), {}
+    train = dataset["train"]
+    table = train.select_columns(["source", "label"]).to_pandas()
+    for (label, source), group in table.groupby(["label", "source"]):
+        chosen = random.permutation(group.index)[:pictures]
+        rows[f"{train.features['label'].int2str(label)}  {source}"] = train.select(chosen)["image"]
+    return contact_sheet(rows)

@@ -1,0 +1,47 @@
+"""Loading a checkpoint, with one sentence where that fails."""
+
+from pathlib import Path
+
+from safetensors import SafetensorError
+from transformers import AutoConfig
+
+from .configuration_digit import DigitConfig
+from .image_processing_digit import DigitImageProcessor
+from .modeling_digit import DigitForImageClassification
+
+PRETRAINED = str(Path(__file__).parent / "pretrained")
+"""The checkpoint that ships with the repository."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be loaded; the message is one sentence for the person who named it."""
+
+
+def load_checkpoint(name: str = PRETRAINED) -> tuple[DigitForImageClassification, DigitImageProcessor]:
+    """
+    Args:
+        name: A folder that `save_pretrained` wrote, or a model id on the Hub.
+
+    Returns:
+        The model, in evaluation mode, and its image processor.
+
+    Raises:
+        CheckpointError: If it is missing, incomplete, damaged or another kind of model.
+    """
+    try:
+        config = AutoConfig.from_pretrained(name)
+        if not isinstance(config, DigitConfig):
+            raise CheckpointError(f"{name} is a {config.model_type} model, not a digit model.")
+        model, info = DigitForImageClassification.from_pretrained(name, config=config, output_loading_info=True)
+        processor = DigitImageProcessor.from_pretrained(name)
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        reason = (str(error).strip() or type(error).__name__).split("\n")[0].rstrip(".")
+        raise CheckpointError(
+            f"No digit model can be loaded from {name} ({reason}); name a folder with config.json, model.safetensors "
+            "and preprocessor_config.json, or a model on the Hub."
+        ) from None
+    if info["missing_keys"]:
+        raise CheckpointError(f"{name} lacks the weights {', '.join(sorted(info['missing_keys'])[:3])}; save it again.")
+    return model.eval(), processor

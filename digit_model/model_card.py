@@ -1,0 +1,111 @@
+"""The model card, written from the measured results of a run."""
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+HUB_DATASETS = {"mnist": "ylecun/mnist"}
+
+
+def model_card(results: dict, model_id: str | None = None) -> ModelCard:
+    """
+    Args:
+        results: What `train.py` writes to results.json.
+        model_id: The model's id on the Hub, for the examples; a folder otherwise.
+    """
+    data = ModelCardData(
+        library_name="transformers",
+        pipeline_tag="image-classification",
+        license="mit",
+        tags=["handwriting", "digits", "mnist", "custom_code"],
+        datasets=[HUB_DATASETS[source] for source in results["train"] if source in HUB_DATASETS],
+        metrics=["accuracy", "f1"],
+        model_name=(model_id or "digit").split("/")[-1],
+        eval_results=list(_eval_results(results)),
+    )
+    return ModelCard(f"---\n{data.to_yaml()}\n---\n\n{_text(results, model_id)}")
+
+
+def _eval_results(results: dict):
+    for split in ("validation", "test"):
+        for source, figures in results[split].items():
+            for metric in ("accuracy", "macro_f1", "ece"):
+                yield EvalResult(
+                    task_type="image-classification",
+                    dataset_type=HUB_DATASETS.get(source, source),
+                    dataset_name=source,
+                    dataset_split=split,
+                    metric_type="f1" if metric == "macro_f1" else metric,
+                    metric_name=metric,
+                    metric_value=figures[metric],
+                )
+
+
+def results_table(results: dict) -> str:
+    """The figures of a run as a Markdown table."""
+    lines = ["| split | pictures | n | accuracy (95 % interval) | macro F1 | ECE |", "|---|---|---|---|---|---|"]
+    for split in ("validation", "test"):
+        for source, figures in results[split].items():
+            low, high = figures["accuracy_interval"]
+            lines.append(
+                f"| {split} | {source} | {figures['n']:,} | {figures['accuracy']:.2%} ({low:.2%} to {high:.2%}) "
+                f"| {figures['macro_f1']:.2%} | {figures['ece']:.2%} |"
+            )
+    return "\n".join(lines)
+
+
+def _text(results: dict, model_id: str | None) -> str:
+    name = model_id or "FOLDER"
+    labels = results["labels"]
+    recalls = [
+        f"| {split} | {source} | " + " | ".join(_share(figures["recall"].get(label)) for label in labels) + " |"
+        for split in ("validation", "test")
+        for source, figures in results[split].items()
+    ]
+    sources = ", ".join(f"{n:,} of {source}" for source, n in results["train"].items())
+    recall_head = f"| split | pictures | {' | '.join(labels)} |\n|{'---|' * (len(labels) + 2)}"
+    return f"""# Handwritten digits
+
+A convolutional network of {results["parameters"]:,} parameters that reads one handwritten character from a picture:
+page -> ink -> frame -> label. Labels: {", ".join(labels)}.
+
+## Use
+
+```python
+from transformers import pipeline
+
+classifier = pipeline("image-classification", model="{name}", trust_remote_code=True)
+classifier("picture.png")
+```
+
+A page without ink gives every label the same score.
+
+## Results
+
+{results_table(results)}
+
+The validation pictures were held out of the training data, by writer where the writers are known. The test split was
+read once, after the last epoch.
+
+Recall of each label:
+
+{recall_head}
+{chr(10).join(recalls)}
+
+## Training
+
+`{results["command"]}`
+
+Seed {results["seed"]}, {results["epochs"]:g} epochs ({results["steps"]:,} steps) over {sources};
+{results["train_minutes"]:.1f} minutes on {results["device"]}, {results["processes"]} process(es); last training loss
+{results["train_loss"]:.4f}; {", ".join(f"{k} {v}" for k, v in results["versions"].items())}.
+
+MNIST: Y. LeCun, C. Cortes and C. Burges, http://yann.lecun.com/exdb/mnist/.
+
+## Limits
+
+It is meant for one character on a plain ground, drawn or scanned. It always answers when there is ink, also when the
+ink is no digit: look at the score.
+"""
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.2%}"
