@@ -4,7 +4,7 @@ Trains the digit model: arguments -> data -> Trainer -> evaluation -> checkpoint
     python train.py                                        # the released recipe on MNIST from the Hub
     python train.py --custom_data my_photos/               # and on your own pictures: <label>/<name>.png
     python train.py --resume_from_checkpoint               # goes on where a killed run was
-    accelerate launch --num_processes 2 --cpu train.py     # two processes
+    torchrun --nproc_per_node 2 train.py                   # two processes; accelerate launch works as well
 
 Every flag of transformers' TrainingArguments works; `python train.py --help` lists them.
 """
@@ -234,7 +234,11 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: DigitTrain
 def main() -> None:
     parser = HfArgumentParser((ModelArguments, DataArguments, DigitTrainingArguments), description=__doc__)
     try:
-        train(*parser.parse_args_into_dataclasses())
+        arguments = parser.parse_args_into_dataclasses()
+    except ValueError as error:  # a flag that is unknown or contradicts another
+        sys.exit(f"error: {error}")
+    try:
+        train(*arguments)
     except (DataError, CheckpointError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:

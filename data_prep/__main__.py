@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from transformers import HfArgumentParser
 
 from .contact_sheet import dataset_sheet
-from .errors import DataError, first_line
+from .errors import first_line
 from .hub import push_to_hub
 from .merge import DataArguments, count_table, merge
 
@@ -36,7 +36,7 @@ def main() -> None:
         print(f"Contact sheet: {args.contact_sheet}")
         if args.push_to_hub:
             print(f"Published: {push_to_hub(dataset, args.hub_dataset_id)}")
-    except DataError as error:
+    except ValueError as error:  # a DataError, or a flag that is unknown or out of range
         sys.exit(f"error: {error}")
     except OSError as error:  # no network, no token, no right to write
         sys.exit(f"error: {first_line(error)}.")

@@ -101,8 +101,8 @@ class DigitImageProcessor(PilBackend):
     left over at the sides has the tone of the picture's border. Pictures that are MNIST frames already (28x28, ink
     bright on a dark border) stay as they are when all pictures of a call are.
 
-    Accepts paths, URLs, PIL pictures, and arrays or tensors of shape (H, W), (H, W, C) or (C, H, W), alone or in a
-    list; returns `pixel_values`, float32, (N, 1, S, S).
+    Accepts paths, URLs, PIL pictures, and arrays or tensors of shape (H, W), (H, W, C) or (C, H, W), alone, in a list
+    or as a batch of four dimensions; returns `pixel_values`, float32, (N, 1, S, S).
     """
 
     valid_kwargs = DigitImageProcessorKwargs
@@ -114,12 +114,11 @@ class DigitImageProcessor(PilBackend):
     do_rescale = True
     do_convert_rgb = False
 
-    def fetch_images(self, image_url_or_urls):
-        if isinstance(image_url_or_urls, (list, tuple)):
-            return [self.fetch_images(image) for image in image_url_or_urls]
-        if isinstance(image_url_or_urls, (str, Path)):
-            return open_image(image_url_or_urls)
-        return image_url_or_urls
+    def _prepare_images_structure(self, images, expected_ndims: int = 3) -> list:
+        # transformers' own drops transparency and takes no grey (H, W) array
+        if not isinstance(images, (list, tuple)):
+            images = images if getattr(images, "ndim", 0) == expected_ndims + 1 else [images]
+        return [open_image(image) if isinstance(image, (str, Path)) else image for image in images]
 
     def process_image(self, image: Image.Image | np.ndarray | torch.Tensor, **kwargs) -> Image.Image:
         if not isinstance(image, Image.Image):

@@ -1,0 +1,134 @@
+"""
+The Space: draw or upload a digit and see what the model reads.
+
+    python app.py                                # on the checkpoint that ships in the repository
+    DIGIT_MODEL=me/digit-cnn python app.py       # on another one: a folder or an id on the Hub
+"""
+
+import os
+import sys
+
+import gradio as gr
+from gradio.components.image_editor import EditorValue
+import numpy as np
+import torch
+from PIL import Image
+
+from digit_model import (
+    PRETRAINED,
+    CheckpointError,
+    DigitForImageClassification,
+    DigitImageProcessor,
+    UnreadableImageError,
+    load_checkpoint,
+)
+
+TEXTS = gr.I18n(
+    en={
+        "title": "# Handwritten digits\nDraw a digit, or bring a picture of one.",
+        "draw": "Draw",
+        "upload": "Upload",
+        "canvas": "Your digit",
+        "picture": "Your picture",
+        "clear": "Clear",
+        "answer": "Answer",
+        "frame": "What the model looks at (28x28)",
+    },
+    bn={
+        "title": "# হাতে লেখা অঙ্ক\nএকটি অঙ্ক আঁকুন, অথবা একটি ছবি দিন।",
+        "draw": "আঁকুন",
+        "upload": "ছবি দিন",
+        "canvas": "আপনার অঙ্ক",
+        "picture": "আপনার ছবি",
+        "clear": "মুছুন",
+        "answer": "উত্তর",
+        "frame": "মডেল যা দেখে (২৮x২৮)",
+    },
+)
+DRAW_A_DIGIT = "Draw a digit · একটি অঙ্ক আঁকুন"
+NO_DIGIT = "No digit found · কোনো অঙ্ক পাওয়া যায়নি"
+CANVAS_SIDE = 320
+# an empty Sketchpad waits for the visitor to pick the brush; one that holds a blank sheet is ready to draw on
+BLANK_SHEET = {"background": Image.new("L", (CANVAS_SIDE, CANVAS_SIDE), "white"), "layers": [], "composite": None}
+
+
+class Reader:
+    """A model as the page asks it: a picture in, the bars and the frame out."""
+
+    def __init__(self, model: DigitForImageClassification, processor: DigitImageProcessor):
+        self.model, self.processor = model, processor
+
+    def read(self, picture: np.ndarray | str, if_blank: str) -> tuple[dict[str, float] | str, np.ndarray | None]:
+        try:
+            pages = self.processor(picture, return_tensors="pt")["pixel_values"]
+        except UnreadableImageError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+        with torch.inference_mode():
+            output = self.model(pages)
+        frame = (output.frames[0, 0] * 255).byte().numpy()
+        if not output.logits.any():
+            return if_blank, None
+        scores = output.logits[0].softmax(0).tolist()
+        return dict(zip(self.model.config.id2label.values(), scores)), frame.repeat(8, 0).repeat(8, 1)
+
+    def read_drawing(self, drawing: EditorValue | None) -> tuple[dict[str, float] | str, np.ndarray | None]:
+        """Reads the digit on a canvas: its composite, RGBA, transparent where nothing was drawn."""
+        if drawing is None or drawing["composite"] is None:
+            return DRAW_A_DIGIT, None
+        return self.read(drawing["composite"], DRAW_A_DIGIT)
+
+    def read_picture(self, picture: str | None) -> tuple[dict[str, float] | str | None, np.ndarray | None]:
+        """Reads the digit in a picture file."""
+        return self.read(picture, NO_DIGIT) if picture else (None, None)
+
+
+def answer_column(blank: str | None = None) -> tuple[gr.Label, gr.Image]:
+    with gr.Column():
+        label = gr.Label(blank, label=TEXTS("answer"), num_top_classes=3)
+        frame = gr.Image(label=TEXTS("frame"), height=224, buttons=[], interactive=False)
+    return label, frame
+
+
+def build_app(reader: Reader) -> gr.Blocks:
+    with gr.Blocks(title="Handwritten digits") as app:
+        gr.Markdown(TEXTS("title"))
+        with gr.Tab(TEXTS("draw")), gr.Row():
+            with gr.Column():
+                canvas = gr.Sketchpad(
+                    BLANK_SHEET,
+                    label=TEXTS("canvas"),
+                    brush=gr.Brush(default_size=14, colors=["#000000"], color_mode="fixed"),
+                    canvas_size=(CANVAS_SIDE, CANVAS_SIDE),
+                    fixed_canvas=True,
+                    height=CANVAS_SIDE + 100,  # the toolbar's share
+                    layers=False,
+                    transforms=(),
+                )
+                clear = gr.Button(TEXTS("clear"))
+            answer = answer_column(DRAW_A_DIGIT)
+            canvas.change(
+                reader.read_drawing, canvas, answer, trigger_mode="always_last", show_progress="hidden"
+            )
+            gr.on([clear.click, canvas.clear], lambda: BLANK_SHEET, None, canvas, api_visibility="private")
+        with gr.Tab(TEXTS("upload")), gr.Row():
+            picture = gr.Image(
+                label=TEXTS("picture"),
+                sources=["upload", "clipboard", "webcam"],
+                type="filepath",
+                image_mode=None,
+                height=CANVAS_SIDE + 100,
+            )
+            picture.change(reader.read_picture, picture, answer_column(), show_progress="hidden")
+    return app
+
+
+def main() -> None:
+    try:
+        reader = Reader(*load_checkpoint(os.environ.get("DIGIT_MODEL", PRETRAINED)))
+    except CheckpointError as error:
+        sys.exit(f"error: {error}")
+    build_app(reader).launch(i18n=TEXTS)
+
+
+if __name__ == "__main__":
+    main()

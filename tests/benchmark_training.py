@@ -1,0 +1,83 @@
+"""
+Training throughput of train.py against a bare PyTorch loop of the same network, batch and augmentation, in one run.
+
+    python tests/benchmark_training.py
+
+Prints pictures per second of both and their ratio; exits with 1 where train.py reaches less than 0.8 of the loop.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+import pandas as pd
+import torch
+
+from data_prep import Augmentation, DataArguments, merge
+from train import DigitTrainingArguments, ModelArguments, build_model, to_frames
+
+STEPS = 84
+REPEATS = 3
+
+
+def copies_of_the_sample(folder: Path, copies: int = 20) -> Path:
+    """The shipped sample often enough to fill some batches."""
+    for file in (ROOT / "tests" / "data" / "mnist" / "mnist").glob("*.parquet"):
+        table = pd.read_parquet(file)
+        pd.concat([table] * (copies if "train" in file.name else 1)).to_parquet(folder / file.name)
+    return folder
+
+
+def bare_loop(mnist: Path, args: DigitTrainingArguments) -> float:
+    dataset = merge(DataArguments(mnist=str(mnist)), say=lambda _: None)
+    model, processor = build_model(ModelArguments(), dataset["train"].features["label"].names)
+    data = to_frames(dataset["train"], processor, model)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=args.learning_rate, weight_decay=args.weight_decay)
+    augmentation, batch, seen = Augmentation(), args.per_device_train_batch_size, 0
+    model.train()
+    start = time.perf_counter()
+    for step in range(STEPS):
+        if step % (len(data) // batch + 1) == 0:
+            batches = iter(torch.randperm(len(data)).split(batch))
+        chosen = next(batches)
+        loss = model(augmentation(data.frames[chosen]), labels=data.labels[chosen]).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        seen += len(chosen)
+    return seen / (time.perf_counter() - start)
+
+
+def through_train_py(mnist: Path, output: Path) -> float:
+    command = [sys.executable, "train.py", "--mnist", mnist, "--output_dir", output, "--max_steps", STEPS]
+    command += ["--eval_strategy", "no", "--save_strategy", "no", "--disable_tqdm", "True"]
+    subprocess.run(list(map(str, command)), cwd=ROOT, check=True, capture_output=True)
+    results = json.loads((output / "results.json").read_text())
+    pictures = results["epochs"] * sum(results["train"].values())
+    return pictures / (results["train_minutes"] * 60)
+
+
+def main() -> None:
+    loops, trainers = [], []
+    with tempfile.TemporaryDirectory() as scratch:
+        mnist = Path(scratch) / "mnist"
+        mnist.mkdir()
+        copies_of_the_sample(mnist)
+        args = DigitTrainingArguments(output_dir=scratch)
+        for repeat in range(REPEATS):  # in turns, so that both meet the same noise
+            loops.append(bare_loop(mnist, args))
+            trainers.append(through_train_py(mnist, Path(scratch) / str(repeat)))
+            print(f"bare loop {loops[-1]:,.0f} pictures/s, train.py {trainers[-1]:,.0f} pictures/s", flush=True)
+    ratio = max(trainers) / max(loops)
+    print(f"ratio of the best of {REPEATS}: {ratio:.2f}")
+    sys.exit(ratio < 0.8)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Small real data for the tests, and an environment that touches neither the network nor the user's caches."""
+
+import os
+import tempfile
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["HF_DATASETS_CACHE"] = tempfile.mkdtemp(prefix="datasets-")
+os.environ["HF_MODULES_CACHE"] = tempfile.mkdtemp(prefix="modules-")
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from datasets import load_dataset
+from PIL import Image, ImageOps
+
+ROOT = Path(__file__).parent.parent
+MNIST = ROOT / "tests" / "data" / "mnist"
+PRETRAINED = ROOT / "digit_model" / "pretrained"
+
+
+def run(*command: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess:
+    """Runs a command as a user would, in another process; its output is kept."""
+    return subprocess.run(command, cwd=cwd, env=os.environ | env, capture_output=True, text=True, timeout=280)
+
+
+def python(*arguments: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess:
+    return run(sys.executable, *map(str, arguments), cwd=cwd, **env)
+
+
+def pytest_sessionfinish():
+    for cache in ("HF_DATASETS_CACHE", "HF_MODULES_CACHE"):
+        shutil.rmtree(os.environ[cache], ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def mnist():
+    return load_dataset(str(MNIST))
+
+
+@pytest.fixture(scope="session")
+def digits(mnist) -> list[Image.Image]:
+    """One shipped digit of each label that the released checkpoint should read, as MNIST frames."""
+    by_label = {}
+    for row in mnist["test"]:
+        by_label.setdefault(row["label"], row["image"])
+    return [by_label[label] for label in range(10)]
+
+
+def scan(digit: Image.Image, side: int = 96, ink: int = 40) -> Image.Image:
+    """A digit as a scanner gives it: dark on white, larger, on more paper."""
+    page = Image.new("L", (side, side), 255)
+    stroke = digit.resize((side // 2, side // 2), Image.Resampling.BICUBIC)
+    page.paste(ink, (side // 4, side // 4), stroke)
+    return page
+
+
+@pytest.fixture
+def custom_folder(mnist, tmp_path) -> Path:
+    """40 scans of three writers and one who is not named, <label>/<writer>_<n>.png."""
+    folder = tmp_path / "custom"
+    for number, row in enumerate(mnist["train"].select(range(40))):
+        label = folder / str(row["label"])
+        label.mkdir(parents=True, exist_ok=True)
+        scan(row["image"]).save(label / f"{['ada', 'bo', 'cy', 'di'][number % 4]}_{number}.png")
+    return folder
+
+
+@pytest.fixture
+def inverted(digits) -> list[Image.Image]:
+    """The digits, dark on white, still 28x28: pages, no frames."""
+    return [ImageOps.invert(digit) for digit in digits]

@@ -1,0 +1,40 @@
+import pytest
+from huggingface_hub.errors import StrictDataclassError
+
+from digit_model import DigitConfig, DigitForImageClassification
+
+
+def test_the_default_labels_are_the_ten_digits():
+    config = DigitConfig()
+    assert config.num_labels == 10 and config.id2label[7] == "7" and config.label2id["7"] == 7
+
+
+def test_other_labels_change_the_size_of_the_answer():
+    config = DigitConfig(id2label={0: "ক", 1: "খ", 2: "গ"})
+    assert config.num_labels == 3
+    assert DigitForImageClassification(config).classifier.head.out_features == 3
+    assert DigitConfig(num_labels=4).num_labels == 4
+
+
+def test_a_configuration_survives_saving(tmp_path):
+    DigitConfig(hidden_sizes=(8, 16), depths=(1, 2), dropout=0.3).save_pretrained(tmp_path)
+    loaded = DigitConfig.from_pretrained(tmp_path)
+    assert (loaded.hidden_sizes, loaded.depths, loaded.dropout) == ([8, 16], [1, 2], 0.3)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"digit_size": 30},
+        {"image_size": 28},
+        {"hidden_sizes": [8, 16]},
+        {"depths": [2, 0, 2]},
+        {"hidden_sizes": [8] * 7, "depths": [1] * 7},
+        {"min_contrast": 2.0},
+        {"dropout": 1.0},
+        {"image_size": "large"},
+    ],
+)
+def test_a_value_that_cannot_be_is_refused(values):
+    with pytest.raises(StrictDataclassError):
+        DigitConfig(**values)

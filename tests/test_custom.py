@@ -1,0 +1,145 @@
+import shutil
+import zipfile
+
+import pytest
+from conftest import scan
+from datasets import ClassLabel, Dataset, Features, Image, Value
+
+from data_prep.custom import read_custom
+from data_prep.errors import DataError
+from data_prep.mnist import LABELS
+
+
+def zip_of(folder, path):
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*.png")):
+            archive.write(file, file.relative_to(folder))
+    return path
+
+
+def test_a_folder_and_a_zip_of_it_give_the_same_pictures(custom_folder, tmp_path):
+    folder, _ = read_custom([str(custom_folder)], LABELS)
+    archive, report = read_custom([str(zip_of(custom_folder, tmp_path / "custom.zip"))], LABELS)
+    assert "40 pictures read" in report
+    for one, other in zip(folder["train"], archive["train"], strict=True):
+        assert one["label"] == other["label"] and one["image"].tobytes() == other["image"].tobytes()
+
+
+def test_the_writer_stands_before_the_underscore(custom_folder):
+    shutil.copy(custom_folder / "0" / next((custom_folder / "0").iterdir()).name, custom_folder / "a.png")
+    scan(__import__("PIL.Image").Image.new("L", (28, 28), 90)).save(custom_folder / "0" / "nobody.png")
+    data, _ = read_custom([str(custom_folder)], LABELS)
+    assert set(data["train"]["writer"]) == {"ada", "bo", "cy", "di", ""}
+
+
+def test_a_parquet_file_keeps_labels_and_writers(custom_folder, tmp_path):
+    data, _ = read_custom([str(custom_folder)], LABELS)
+    features = Features({"image": Image(), "label": ClassLabel(names=LABELS), "writer": Value("string")})
+    data["train"].select_columns(["image", "label", "writer"]).cast(features).to_parquet(tmp_path / "mine.parquet")
+    again, _ = read_custom([str(tmp_path / "mine.parquet")], LABELS)
+    assert again["train"]["label"] == data["train"]["label"] and again["train"]["writer"] == data["train"]["writer"]
+
+
+def test_what_cannot_be_used_is_reported_and_skipped(custom_folder, mnist):
+    (custom_folder / "0" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nand then nothing")
+    (custom_folder / "0" / "zero.png").write_bytes(b"")
+    (custom_folder / "1" / "notes.txt").write_text("no picture")
+    (custom_folder / "1" / ".DS_Store").write_text("left by a file manager")
+    (custom_folder / "letters").mkdir()
+    scan(mnist["train"][50]["image"]).save(custom_folder / "letters" / "a.png")
+    mnist["test"][3]["image"].save(custom_folder / "0" / "leak.png")
+    blank = scan(mnist["train"][50]["image"]).point(lambda _: 255)
+    blank.save(custom_folder / "2" / "blank.png")
+    twin = next((custom_folder / "3").iterdir())
+    shutil.copy(twin, custom_folder / "3" / "zz_twin.png")
+    data, report = read_custom([str(custom_folder)], LABELS, mnist)
+    assert len(data["train"]) == 40
+    assert "40 pictures read" in report
+    assert "1 skipped unreadable: 0/broken.png" in report
+    assert "2 skipped empty: 0/zero.png, 2/blank.png" in report
+    assert "1 skipped that are no pictures: 1/notes.txt" in report
+    assert "1 skipped whose label is none of 0, 1, 2" in report and "letters/a.png" in report
+    assert "1 skipped that equal an MNIST test picture: 0/leak.png" in report
+    assert "1 skipped that are in the custom pictures twice: 3/zz_twin.png" in report
+    assert ".DS_Store" not in report
+
+
+def test_the_same_pixels_in_another_encoding_are_a_duplicate(custom_folder, mnist):
+    mnist["test"][3]["image"].convert("RGB").save(custom_folder / "0" / "leak.bmp")
+    _, report = read_custom([str(custom_folder)], LABELS, mnist)
+    assert "1 skipped that equal an MNIST test picture: 0/leak.bmp" in report
+
+
+def test_drawings_that_differ_only_in_their_transparency_are_no_duplicates(tmp_path, digits):
+    from PIL import Image
+
+    for number, digit in enumerate(digits[:3]):
+        drawing = Image.new("RGBA", digit.size)
+        drawing.putalpha(digit)
+        (tmp_path / str(number)).mkdir()
+        drawing.save(tmp_path / str(number) / "drawing.png")
+    data, _ = read_custom([str(tmp_path)], LABELS)
+    assert len(data["train"]) == 3
+
+
+def test_a_picture_in_two_sources_is_kept_once(custom_folder, tmp_path):
+    archive = zip_of(custom_folder, tmp_path / "more.zip")
+    scan(__import__("PIL.Image").Image.new("L", (28, 28), 90)).save(custom_folder / "0" / "new.png")
+    data, report = read_custom([str(archive), str(custom_folder)], LABELS)
+    assert len(data["train"]) == 41
+    assert "40 skipped that are in the custom pictures twice" in report
+
+
+def test_an_unchanged_source_comes_from_the_cache_and_a_changed_one_does_not(custom_folder):
+    first, report = read_custom([str(custom_folder)], LABELS)
+    again, report_again = read_custom([str(custom_folder)], LABELS)
+    assert again["train"].cache_files == first["train"].cache_files and report_again == report
+    next((custom_folder / "3").iterdir()).unlink()
+    changed, _ = read_custom([str(custom_folder)], LABELS)
+    assert len(changed["train"]) == 39
+
+
+def test_labels_are_taken_as_they_come_where_none_are_given(custom_folder):
+    (custom_folder / "7").rename(custom_folder / "seven")
+    data, _ = read_custom([str(custom_folder)])
+    assert "seven" in data["train"]["label"]
+
+
+@pytest.mark.parametrize("name", ["../evil.png", "/evil.png", "3/../../evil.png", "..\\evil.png", "C:\\evil.png"])
+def test_a_zip_that_points_outside_itself_is_refused(tmp_path, name):
+    with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
+        archive.writestr("3/good.png", b"")
+        archive.writestr(name, b"")
+    with pytest.raises(DataError, match="is refused"):
+        read_custom([str(tmp_path / "evil.zip")], LABELS)
+
+
+def test_a_missing_source_is_named():
+    with pytest.raises(DataError, match="There is no custom data at ./nowhere"):
+        read_custom(["./nowhere"], LABELS)
+
+
+def test_a_hub_dataset_that_cannot_be_reached_is_one_sentence():
+    with pytest.raises(DataError, match="me/digits cannot be loaded") as error:
+        read_custom(["me/digits"], LABELS)
+    assert "\n" not in str(error.value)
+
+
+def test_a_damaged_zip_is_one_sentence(tmp_path):
+    (tmp_path / "broken.zip").write_bytes(b"PK no more")
+    with pytest.raises(DataError, match="neither a folder nor a ZIP or parquet file"):
+        read_custom([str(tmp_path / "broken.zip")], LABELS)
+
+
+def test_a_source_with_nothing_readable_is_an_error_and_leaves_no_cache(tmp_path):
+    (tmp_path / "3").mkdir()
+    (tmp_path / "3" / "broken.png").write_bytes(b"nothing")
+    for _ in range(2):
+        with pytest.raises(DataError, match="holds no picture with a label"):
+            read_custom([str(tmp_path)], LABELS)
+
+
+def test_a_parquet_file_without_pictures_is_one_sentence(tmp_path):
+    Dataset.from_dict({"text": ["a"]}).to_parquet(tmp_path / "text.parquet")
+    with pytest.raises(DataError, match="needs a column 'image'"):
+        read_custom([str(tmp_path / "text.parquet")], LABELS)

@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+
+from digit_model.evaluation import DigitMetrics, accuracy_interval, expected_calibration_error
+
+
+def scores_of(answers, confidence=0.9, labels=3) -> np.ndarray:
+    scores = np.full((len(answers), labels), (1 - confidence) / (labels - 1))
+    scores[np.arange(len(answers)), answers] = confidence
+    return scores
+
+
+def test_the_figures_of_a_small_example():
+    figures = DigitMetrics(["a", "b", "c"]).compute(
+        predictions=scores_of([0, 0, 1, 1]), references=[0, 0, 0, 1]
+    )
+    assert figures["accuracy"] == 0.75
+    assert figures["recall"] == {"a": pytest.approx(2 / 3), "b": 1.0}
+    assert figures["macro_f1"] == pytest.approx((0.8 + 2 / 3) / 2)
+    assert figures["ece"] == pytest.approx(0.15, abs=1e-6)
+
+
+def test_scores_that_are_as_often_right_as_they_say_have_no_calibration_error():
+    scores = scores_of([0] * 10, confidence=0.7)
+    assert expected_calibration_error(scores, np.array([0] * 7 + [1] * 3)) == pytest.approx(0, abs=1e-9)
+    assert expected_calibration_error(scores, np.array([1] * 10)) == pytest.approx(0.7)
+
+
+def test_a_score_of_one_falls_into_the_last_bin():
+    assert expected_calibration_error(scores_of([0], confidence=1.0), np.array([0])) == 0
+
+
+def test_the_interval_holds_the_accuracy_and_narrows_with_n():
+    low, high = accuracy_interval(0.99, 100)
+    assert low < 0.99 < high <= 1
+    narrow_low, narrow_high = accuracy_interval(0.99, 10_000)
+    assert narrow_high - narrow_low < (high - low) / 5
+    assert accuracy_interval(1.0, 10) == pytest.approx((0.7225, 1), abs=1e-3)

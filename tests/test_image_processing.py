@@ -1,0 +1,141 @@
+import io
+
+import numpy as np
+import pytest
+import torch
+from conftest import scan
+from PIL import Image
+
+from digit_model import DigitImageProcessor, UnreadableImageError
+
+processor = DigitImageProcessor()
+
+
+def page_of(image) -> np.ndarray:
+    return processor(image, return_tensors="np")["pixel_values"][0, 0]
+
+
+def test_a_batch_in_one_array_is_a_list_of_pictures(digits):
+    pixels = np.stack([np.asarray(scan(digit)) for digit in digits])
+    batch = processor(pixels[:, None], return_tensors="np")["pixel_values"]
+    assert np.array_equal(batch, processor([scan(digit) for digit in digits], return_tensors="np")["pixel_values"])
+
+
+def test_a_page_is_grey_square_and_in_range(digits):
+    pages = processor([scan(digit, side=200) for digit in digits], return_tensors="pt")["pixel_values"]
+    assert pages.shape == (10, 1, 128, 128) and pages.dtype == torch.float32
+    assert pages.min() >= 0 and pages.max() <= 1
+
+
+def test_the_aspect_is_kept_and_the_sides_take_the_papers_tone():
+    image = Image.new("L", (400, 100), 200)
+    image.paste(0, (190, 40, 210, 60))  # a square blot in the middle
+    page = page_of(image)
+    blot = np.argwhere(page < 0.4)
+    assert abs(np.ptp(blot[:, 0]) - np.ptp(blot[:, 1])) <= 1
+    assert page[0, 0] == pytest.approx(200 / 255, abs=0.01)
+
+
+def test_an_mnist_frame_stays_as_it_is(digits):
+    frames = processor(digits, return_tensors="np")["pixel_values"]
+    assert frames.shape == (10, 1, 28, 28)
+    assert np.array_equal((frames[3, 0] * 255).round().astype(np.uint8), np.asarray(digits[3]))
+
+
+def test_a_28_pixel_picture_that_is_dark_on_white_is_a_page(inverted):
+    assert page_of(inverted[0]).shape == (128, 128)
+
+
+def test_frames_among_other_pictures_become_pages(digits):
+    mixed = processor([digits[0], scan(digits[1])], return_tensors="np")["pixel_values"]
+    assert mixed.shape == (2, 1, 128, 128)
+
+
+def test_the_same_picture_from_a_file_an_array_and_a_tensor_is_the_same_page(digits, tmp_path):
+    image = scan(digits[5])
+    image.save(tmp_path / "five.png")
+    pixels = np.asarray(image)
+    others = [
+        str(tmp_path / "five.png"),
+        tmp_path / "five.png",
+        pixels,
+        pixels[None],
+        pixels[..., None],
+        np.stack([pixels] * 3, axis=-1),
+        pixels.astype(np.float32) / 255,
+        torch.from_numpy(pixels.copy()),
+        torch.from_numpy(pixels.copy()).repeat(3, 1, 1),
+    ]
+    for other in others:
+        assert np.array_equal(page_of(other), page_of(image))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "CMYK", "P", "1", "LA", "I;16", "I", "F"])
+def test_every_mode_shows_dark_ink_on_light_paper(digits, mode):
+    image = scan(digits[5])
+    if mode == "I;16":
+        image = Image.fromarray(np.asarray(image).astype(np.uint16) * 257)
+    elif mode == "LA":
+        image = image.convert("RGBA").convert("LA")
+    else:
+        image = image.convert(mode)
+    assert image.mode == mode
+    page, grey = page_of(image), page_of(scan(digits[5]))
+    assert np.abs(page - grey).mean() < 0.05
+
+
+def test_transparent_is_paper_under_dark_ink_and_slate_under_light_ink(digits):
+    for tone in (0, 255):
+        drawing = Image.new("RGBA", (28, 28), (tone, tone, tone, 0))
+        drawing.putalpha(digits[3])
+        page = page_of(drawing)
+        assert abs(page[0, 0] - tone / 255) == pytest.approx(1)
+        assert np.ptp(page) > 0.5
+
+
+def test_a_photo_taken_sideways_is_turned_upright(digits):
+    upright = scan(digits[7])
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 270 degrees to see it upright
+    file = io.BytesIO()
+    upright.transpose(Image.Transpose.ROTATE_90).save(file, "PNG", exif=exif)
+    assert np.abs(page_of(Image.open(file)) - page_of(upright)).max() < 0.02
+
+
+def test_an_animation_shows_its_first_picture(digits):
+    file = io.BytesIO()
+    scan(digits[2]).save(file, "GIF", save_all=True, append_images=[scan(digits[8])])
+    assert np.abs(page_of(Image.open(file)) - page_of(scan(digits[2]))).mean() < 0.02
+
+
+def test_a_processor_survives_saving(tmp_path, digits):
+    DigitImageProcessor(size={"height": 64, "width": 64}).save_pretrained(tmp_path)
+    loaded = DigitImageProcessor.from_pretrained(tmp_path)
+    assert loaded(scan(digits[0]), return_tensors="np")["pixel_values"].shape == (1, 1, 64, 64)
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\nand then nothing"])
+def test_a_file_that_is_no_picture_is_one_sentence(tmp_path, content):
+    (tmp_path / "broken.png").write_bytes(content)
+    with pytest.raises(UnreadableImageError, match="broken.png") as error:
+        processor(str(tmp_path / "broken.png"))
+    assert "\n" not in str(error.value)
+
+
+def test_a_truncated_picture_is_one_sentence(tmp_path, digits):
+    file = io.BytesIO()
+    scan(digits[0]).save(file, "PNG")
+    (tmp_path / "half.png").write_bytes(file.getvalue()[:300])
+    with pytest.raises(UnreadableImageError, match="half.png cannot be read"):
+        processor(str(tmp_path / "half.png"))
+
+
+def test_a_missing_file_is_named():
+    with pytest.raises(UnreadableImageError, match="nowhere.png does not exist"):
+        processor("nowhere.png")
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (5,), (7, 7, 7), (2, 7, 7, 7)])
+def test_an_array_that_is_no_picture_is_one_sentence(shape):
+    with pytest.raises(UnreadableImageError, match="is no picture"):
+        processor([np.zeros(shape, dtype=np.uint8)])

@@ -1,0 +1,109 @@
+import pytest
+from conftest import MNIST, python
+from datasets import Dataset
+
+from data_prep import DataArguments, DataError, count_table, merge
+from data_prep.hub import dataset_card
+from data_prep.merge import hold_out
+
+
+def args(**values) -> DataArguments:
+    return DataArguments(mnist=str(MNIST), **values)
+
+
+def silent(_):
+    pass
+
+
+def test_the_columns_and_splits_are_the_documented_ones(custom_folder):
+    dataset = merge(args(custom_data=[str(custom_folder)]), say=silent)
+    assert set(dataset) == {"train", "validation", "test"}
+    for rows in dataset.values():
+        assert set(rows.column_names) == {"image", "label", "source", "writer"}
+        assert rows.features["label"].names == [str(digit) for digit in range(10)]
+    assert set(dataset["train"]["source"]) == {"mnist", "custom"}
+    assert dataset["test"].num_rows == 200
+
+
+def test_no_writer_is_in_training_and_validation(custom_folder):
+    dataset = merge(args(custom_data=[str(custom_folder)]), say=silent)
+    trained, held = ({w for w in dataset[split]["writer"] if w} for split in ("train", "validation"))
+    assert trained and held and not trained & held
+
+
+def test_mnist_is_held_out_stratified():
+    table = count_table(merge(args(), say=silent))
+    assert (table.loc[("validation", "mnist")].drop("all") == 3).all()
+    assert (table.loc[("train", "mnist")].drop("all") == 27).all()
+
+
+def test_no_picture_is_in_two_splits(custom_folder):
+    dataset = merge(args(custom_data=[str(custom_folder)]), say=silent)
+    seen = [image.tobytes() for rows in dataset.values() for image in rows["image"]]
+    assert len(seen) == len(set(seen)) == 300 + 40 + 200
+
+
+def test_the_same_seed_holds_out_the_same_pictures_and_another_does_not():
+    first, again = (merge(args(), say=silent)["validation"]["image"] for _ in range(2))
+    other = merge(args(split_seed=7), say=silent)["validation"]["image"]
+    assert [i.tobytes() for i in first] == [i.tobytes() for i in again]
+    assert [i.tobytes() for i in first] != [i.tobytes() for i in other]
+
+
+def test_other_labels_train_without_mnist(custom_folder):
+    for folder in list(custom_folder.iterdir()):
+        folder.rename(custom_folder / "abcdefghij"[int(folder.name)])
+    dataset = merge(DataArguments(mnist="none", custom_data=[str(custom_folder)]), say=silent)
+    assert dataset["train"].features["label"].names == list("abcdefghij")
+    assert min(len(rows) for rows in dataset.values()) > 0
+    assert sum(len(rows) for rows in dataset.values()) == 40
+
+
+def test_a_fraction_of_few_pictures_still_holds_one_out():
+    rows = Dataset.from_dict({"label": [3, 4, 5], "source": ["me"] * 3, "writer": [""] * 3})
+    kept, held = hold_out(rows, 0.1, seed=0)
+    assert len(kept) == 2 and len(held) == 1
+
+
+def test_one_picture_is_too_few_to_split():
+    rows = Dataset.from_dict({"label": [3], "source": ["me"], "writer": [""]})
+    with pytest.raises(DataError, match="too few"):
+        hold_out(rows, 0.1, seed=0)
+
+
+def test_nothing_to_train_on_is_said():
+    with pytest.raises(DataError, match="nothing to train on"):
+        merge(DataArguments(mnist="none"), say=silent)
+
+
+def test_mnist_does_not_go_with_other_labels():
+    with pytest.raises(DataError, match="MNIST has no labels a, b"):
+        merge(args(), labels=["a", "b"], say=silent)
+
+
+def test_a_fraction_outside_0_and_1_is_refused():
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        args(validation_fraction=1.5)
+
+
+def test_the_dataset_card_counts_what_there_is(custom_folder):
+    card = dataset_card(merge(args(custom_data=[str(custom_folder)]), say=silent))
+    assert "540 pictures of 10 labels" in card.text and "`custom`" in card.text
+    assert card.data.task_categories == ["image-classification"]
+
+
+def test_the_command_shows_the_table_and_writes_a_contact_sheet(custom_folder, tmp_path):
+    sheet = tmp_path / "sheet.png"
+    done = python(
+        "-m", "data_prep", "--mnist", MNIST, "--custom_data", custom_folder, "--contact_sheet", sheet
+    )
+    assert done.returncode == 0, done.stderr
+    assert "validation" in done.stdout and "40 pictures read" in done.stdout
+    assert sheet.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("arguments", [[], ["--mnist", "./nowhere"], ["--mnist", MNIST, "--custom_data", "./nowhere"]])
+def test_the_command_ends_with_one_sentence_where_data_is_missing(arguments):
+    done = python("-m", "data_prep", *arguments)
+    assert done.returncode == 1
+    assert done.stderr.strip().split("\n")[-1].startswith("error: ") and "Traceback" not in done.stderr

@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+import torch
+from conftest import scan
+from PIL import Image, ImageOps
+
+from digit_model import DigitConfig, DigitForImageClassification, DigitImageProcessor, load_checkpoint
+
+processor = DigitImageProcessor()
+
+
+@pytest.fixture(scope="module")
+def model() -> DigitForImageClassification:
+    return load_checkpoint()[0]
+
+
+def pages_of(images) -> torch.Tensor:
+    return processor(images, return_tensors="pt")["pixel_values"]
+
+
+@torch.inference_mode()
+def answers(model, images) -> list[int]:
+    return model(pages_of(images)).logits.argmax(-1).tolist()
+
+
+def test_the_classifier_stays_small():
+    assert DigitForImageClassification(DigitConfig()).num_parameters() <= 400_000
+
+
+def test_the_released_checkpoint_reads_the_shipped_test_digits(model, mnist):
+    rows = mnist["test"]
+    assert np.mean(np.array(answers(model, rows["image"])) == rows["label"]) >= 0.98
+
+
+def test_drawn_and_scanned_pictures_read_like_their_frame(model, digits):
+    scans = [scan(digit, side=150) for digit in digits]
+    chalk = [ImageOps.invert(image) for image in scans]
+    faint = [scan(digit, ink=170) for digit in digits]
+    for pictures in (scans, chalk, faint):
+        assert answers(model, pictures) == list(range(10))
+
+
+def test_where_on_the_page_and_how_large_does_not_matter(model, digits):
+    pictures = []
+    for number, digit in enumerate(digits):
+        page = Image.new("L", (300, 200), 250)
+        stroke = digit.resize((50 + 8 * number,) * 2, Image.Resampling.BICUBIC)
+        page.paste(30, (15 * number, 4 * number), stroke)
+        pictures.append(page)
+    assert answers(model, pictures) == list(range(10))
+
+
+def test_a_frame_has_mnists_size_and_centre(model, digits):
+    frames = model.to_frames(pages_of([scan(digit) for digit in digits]))[:, 0].numpy()
+    positions = np.arange(28) + 0.5
+    for frame in frames:
+        assert frame.max() == pytest.approx(1)
+        rows, columns = np.flatnonzero(frame.max(1) > 0.3), np.flatnonzero(frame.max(0) > 0.3)
+        assert 18 <= max(np.ptp(rows), np.ptp(columns)) + 1 <= 21
+        assert (frame.sum(1) @ positions) / frame.sum() == pytest.approx(14, abs=0.2)
+        assert (frame.sum(0) @ positions) / frame.sum() == pytest.approx(14, abs=0.2)
+
+
+@pytest.mark.parametrize("tone", [0, 128, 255])
+def test_a_blank_page_gives_every_label_the_same_score(model, tone):
+    output = model(pages_of(Image.new("L", (90, 60), tone)))
+    assert not output.logits.any() and not output.frames.any()
+
+
+def test_a_blank_frame_gives_every_label_the_same_score(model):
+    assert not model(torch.full((1, 1, 28, 28), 0.02)).logits.any()
+
+
+def test_a_list_may_mix_pages_and_frames(model, digits):
+    pages = [pages_of(digits[0])[0], pages_of(scan(digits[1]))[0], pages_of(digits[2])[0]]
+    with torch.inference_mode():
+        assert model(pages).logits.argmax(-1).tolist() == [0, 1, 2]
+
+
+def test_labels_give_a_loss_and_a_tuple_can_be_had(model, digits):
+    output = model(pages_of(digits), labels=torch.arange(10))
+    assert output.loss.item() == pytest.approx(
+        torch.nn.functional.cross_entropy(output.logits, torch.arange(10)).item()
+    )
+    assert len(model(pages_of(digits), return_dict=False)) == 2
+
+
+def test_the_loss_reaches_every_weight(digits):
+    model = DigitForImageClassification(DigitConfig(hidden_sizes=[8, 8], depths=[1, 1]))
+    model(pages_of(digits), labels=torch.arange(10)).loss.backward()
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in model.parameters())

@@ -1,0 +1,160 @@
+"""`python train.py`, as a user runs it, on the shipped sample."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import MNIST, ROOT, python, scan
+from huggingface_hub import ModelCard
+
+SMALL = ["--mnist", MNIST, "--per_device_train_batch_size", "32"]
+
+
+def train(output: Path, *arguments) -> subprocess.CompletedProcess:
+    return python("train.py", *SMALL, "--output_dir", output, *arguments)
+
+
+def state_of(output: Path, step: int) -> dict:
+    return json.loads((output / f"checkpoint-{step}" / "trainer_state.json").read_text())
+
+
+def last_line(done: subprocess.CompletedProcess) -> str:
+    assert "Traceback" not in done.stderr
+    return done.stderr.strip().split("\n")[-1]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess]:
+    output = tmp_path_factory.mktemp("run")
+    return output, train(output, "--max_steps", "20", "--report_to", "tensorboard", "--bf16")
+
+
+def test_twenty_steps_leave_a_checkpoint_that_another_process_reads(run, digits, tmp_path):
+    output, done = run
+    assert done.returncode == 0, done.stderr
+    files = {file.name for file in output.iterdir()}
+    assert {"config.json", "model.safetensors", "preprocessor_config.json", "README.md", "results.json"} <= files
+    assert {"modeling_digit.py", "image_processing_digit.py", "pipeline_digit.py"} <= files
+    scan(digits[4]).save(tmp_path / "four.png")
+    code = (
+        "import sys; from transformers import pipeline;"
+        "print(pipeline('image-classification', model=sys.argv[1], trust_remote_code=True)(sys.argv[2], top_k=10))"
+    )
+    read = python("-c", code, output, tmp_path / "four.png", cwd=tmp_path)
+    assert read.returncode == 0, read.stderr
+    answers = eval(read.stdout)
+    assert {answer["label"] for answer in answers} == {str(digit) for digit in range(10)}
+    assert sum(answer["score"] for answer in answers) == pytest.approx(1, abs=1e-3)
+
+
+def test_the_output_shows_the_data_and_the_final_figures(run):
+    _, done = run
+    for text in ("validation", "Validation\n", "Test, read once\n", "accuracy", "288,170 parameters"):
+        assert text in done.stdout
+    assert done.stdout.index("Validation\n") < done.stdout.index("Test, read once\n")
+
+
+def test_the_curves_are_written_for_tensorboard(run):
+    output, _ = run
+    assert list(output.rglob("events.out.tfevents.*"))
+
+
+def test_the_card_and_the_results_say_the_same(run):
+    output, _ = run
+    results, card = json.loads((output / "results.json").read_text()), ModelCard.load(output / "README.md")
+    assert results["steps"] == 20 and results["seed"] == 42 and results["test"]["mnist"]["n"] == 200
+    measured = {(e.dataset_split, e.dataset_name, e.metric_name): e.metric_value for e in card.data.eval_results}
+    for split in ("validation", "test"):
+        for source, figures in results[split].items():
+            for metric in ("accuracy", "macro_f1", "ece"):
+                assert measured[split, source, metric] == figures[metric]
+            assert f"{figures['n']:,} | {figures['accuracy']:.2%}" in card.text
+    assert results["command"] in card.text
+
+
+def test_a_killed_run_goes_on_where_its_last_checkpoint_was(tmp_path):
+    steps = ["--max_steps", "60", "--save_strategy", "steps", "--save_steps", "10", "--logging_steps", "1"]
+    killed = subprocess.Popen(
+        [sys.executable, "train.py", *map(str, SMALL), "--output_dir", str(tmp_path), *steps],
+        cwd=ROOT, env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "checkpoint-20" / "trainer_state.json").exists():
+        assert killed.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    (tmp_path / "checkpoint-59").mkdir()  # what a kill in the middle of writing leaves
+    refused = train(tmp_path, *steps)
+    assert refused.returncode == 1 and "pass --resume_from_checkpoint" in last_line(refused)
+
+    saved = max(int(path.parent.name.split("-")[1]) for path in tmp_path.glob("checkpoint-*/trainer_state.json"))
+    before = state_of(tmp_path, saved)["log_history"]
+    resumed = train(tmp_path, *steps, "--resume_from_checkpoint")
+    assert resumed.returncode == 0, resumed.stderr
+    final = state_of(tmp_path, 60)
+    assert final["global_step"] == 60
+    assert final["log_history"][: len(before)] == before  # nothing up to the checkpoint was done again
+    assert [entry["step"] for entry in final["log_history"] if "loss" in entry] == list(range(1, 61))
+
+
+def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path):
+    steps = ["--max_steps", "6", "--save_strategy", "steps", "--save_steps", "3"]
+    assert train(tmp_path / "whole", *steps).returncode == 0
+    assert train(tmp_path / "part", *steps).returncode == 0
+    for file in (tmp_path / "part" / "checkpoint-6").iterdir():
+        file.unlink()
+    assert train(tmp_path / "part", *steps, "--resume_from_checkpoint").returncode == 0
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "part")]
+    assert weights[0] == weights[1]
+
+
+def test_two_processes_train_and_write_once(tmp_path):
+    arguments = [*SMALL, "--max_steps", "5", "--output_dir", tmp_path]
+    done = python("-m", "torch.distributed.run", "--nproc_per_node", "2", "train.py", *arguments)
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "results.json").read_text())
+    # 270 pictures are 5 steps of 2 x 32 pictures an epoch
+    assert (results["processes"], results["steps"], results["epochs"]) == (2, 5, 1)
+    assert done.stdout.count("Test, read once") == 1
+
+
+def test_accelerate_launches_it(tmp_path):
+    arguments = [*SMALL, "--max_steps", "2", "--output_dir", tmp_path]
+    done = python("-m", "accelerate.commands.launch", "--num_processes", "2", "--cpu", "train.py", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "results.json").read_text())["steps"] == 2
+
+
+def test_letters_train_with_the_same_command_and_a_checkpoint_trains_further(tmp_path, custom_folder):
+    for folder in list(custom_folder.iterdir()):
+        folder.rename(custom_folder / "abcdefghij"[int(folder.name)])
+    letters = ["--mnist", "none", "--custom_data", custom_folder, "--max_steps", "2"]
+    first = train(tmp_path / "first", *letters)
+    assert first.returncode == 0, first.stderr
+    config = json.loads((tmp_path / "first" / "config.json").read_text())
+    assert list(config["id2label"].values()) == list("abcdefghij")
+    further = train(tmp_path / "second", *letters, "--model_name_or_path", tmp_path / "first")
+    assert further.returncode == 0, further.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--mnist", "./nowhere"], "There is no MNIST folder ./nowhere"),
+        (["--mnist", "ylecun/mnist"], "MNIST cannot be loaded from ylecun/mnist"),
+        (["--custom_data", "./nowhere"], "There is no custom data at ./nowhere"),
+        (["--model_name_or_path", "./nowhere"], "No digit model can be loaded from ./nowhere"),
+        (["--validation_fraction", "2"], "must lie between 0 and 1"),
+        (["--no_such_flag"], "--no_such_flag"),
+    ],
+)
+def test_bad_input_ends_with_one_sentence_and_writes_nothing(tmp_path, arguments, sentence):
+    done = train(tmp_path / "run", *arguments)
+    assert done.returncode != 0 and sentence in last_line(done)
+    assert not (tmp_path / "run").exists()
