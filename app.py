@@ -9,9 +9,9 @@ import os
 import sys
 
 import gradio as gr
-from gradio.components.image_editor import EditorValue
 import numpy as np
 import torch
+from gradio.components.image_editor import EditorValue
 from PIL import Image
 
 from digit_model import (
@@ -106,9 +106,7 @@ def build_app(reader: Reader) -> gr.Blocks:
                 )
                 clear = gr.Button(TEXTS("clear"))
             answer = answer_column(DRAW_A_DIGIT)
-            canvas.change(
-                reader.read_drawing, canvas, answer, trigger_mode="always_last", show_progress="hidden"
-            )
+            canvas.change(reader.read_drawing, canvas, answer, trigger_mode="always_last", show_progress="hidden")
             gr.on([clear.click, canvas.clear], lambda: BLANK_SHEET, None, canvas, api_visibility="private")
         with gr.Tab(TEXTS("upload")), gr.Row():
             picture = gr.Image(

@@ -42,7 +42,7 @@ class ModelArguments:
     """Which network to train."""
 
     model_name_or_path: str | None = field(
-        default=None, metadata={"help": "A checkpoint to train further, a folder or an id on the Hub; else from scratch."}
+        default=None, metadata={"help": "A checkpoint to train further, a folder or an id on the Hub; scratch if none."}
     )
 
 
@@ -127,7 +127,10 @@ def by_source(rows: Dataset, frames: Frames) -> dict[str, Frames]:
     return {source: Frames(frames.frames[mask], frames.labels[mask]) for source, mask in masks.items()}
 
 
-def build_model(model_args: ModelArguments, labels: list[str]) -> tuple[DigitForImageClassification, DigitImageProcessor]:
+def build_model(
+    model_args: ModelArguments, labels: list[str]
+) -> tuple[DigitForImageClassification, DigitImageProcessor]:
+    """The named checkpoint, or a new model for these labels."""
     if model_args.model_name_or_path:
         return load_checkpoint(model_args.model_name_or_path)
     config = DigitConfig(id2label=dict(enumerate(labels)), label2id={label: i for i, label in enumerate(labels)})
@@ -219,7 +222,7 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: DigitTrain
         "train_minutes": run.metrics["train_runtime"] / 60,
         "resumed_from": checkpoint,
         "processes": args.world_size,
-        "device": torch.cuda.get_device_name() if args.device.type == "cuda" else f"{torch.get_num_threads()} CPU threads",
+        "device": torch.cuda.get_device_name() if args.n_gpu else f"{torch.get_num_threads()} CPU threads",
         "versions": {"python": platform.python_version()}
         | {module.__name__: module.__version__ for module in (torch, transformers, datasets)},
     }

@@ -1,4 +1,4 @@
-"""MNIST (LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist/), from the Hub or from a folder laid out like it."""
+"""MNIST (LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist/), from the Hub or a folder laid out like it."""
 
 from collections import Counter
 from pathlib import Path

@@ -4,6 +4,7 @@ import zipfile
 import pytest
 from conftest import scan
 from datasets import ClassLabel, Dataset, Features, Image, Value
+from PIL import Image as PILImage
 
 from data_prep.custom import read_custom
 from data_prep.errors import DataError
@@ -26,8 +27,7 @@ def test_a_folder_and_a_zip_of_it_give_the_same_pictures(custom_folder, tmp_path
 
 
 def test_the_writer_stands_before_the_underscore(custom_folder):
-    shutil.copy(custom_folder / "0" / next((custom_folder / "0").iterdir()).name, custom_folder / "a.png")
-    scan(__import__("PIL.Image").Image.new("L", (28, 28), 90)).save(custom_folder / "0" / "nobody.png")
+    scan(PILImage.new("L", (28, 28), 90)).save(custom_folder / "0" / "nobody.png")
     data, _ = read_custom([str(custom_folder)], LABELS)
     assert set(data["train"]["writer"]) == {"ada", "bo", "cy", "di", ""}
 
@@ -64,6 +64,14 @@ def test_what_cannot_be_used_is_reported_and_skipped(custom_folder, mnist):
     assert ".DS_Store" not in report
 
 
+def test_a_picture_outside_any_label_folder_is_reported(custom_folder, mnist):
+    scan(mnist["train"][50]["image"]).save(custom_folder / "loose.png")
+    _, report = read_custom([str(custom_folder / "..")], LABELS)
+    assert "whose label is none of" in report and "custom/loose.png" in report
+    _, report = read_custom([str(custom_folder)], LABELS)
+    assert "1 skipped without a label: loose.png" in report
+
+
 def test_the_same_pixels_in_another_encoding_are_a_duplicate(custom_folder, mnist):
     mnist["test"][3]["image"].convert("RGB").save(custom_folder / "0" / "leak.bmp")
     _, report = read_custom([str(custom_folder)], LABELS, mnist)
@@ -71,10 +79,8 @@ def test_the_same_pixels_in_another_encoding_are_a_duplicate(custom_folder, mnis
 
 
 def test_drawings_that_differ_only_in_their_transparency_are_no_duplicates(tmp_path, digits):
-    from PIL import Image
-
     for number, digit in enumerate(digits[:3]):
-        drawing = Image.new("RGBA", digit.size)
+        drawing = PILImage.new("RGBA", digit.size)
         drawing.putalpha(digit)
         (tmp_path / str(number)).mkdir()
         drawing.save(tmp_path / str(number) / "drawing.png")
@@ -84,7 +90,7 @@ def test_drawings_that_differ_only_in_their_transparency_are_no_duplicates(tmp_p
 
 def test_a_picture_in_two_sources_is_kept_once(custom_folder, tmp_path):
     archive = zip_of(custom_folder, tmp_path / "more.zip")
-    scan(__import__("PIL.Image").Image.new("L", (28, 28), 90)).save(custom_folder / "0" / "new.png")
+    scan(PILImage.new("L", (28, 28), 90)).save(custom_folder / "0" / "new.png")
     data, report = read_custom([str(archive), str(custom_folder)], LABELS)
     assert len(data["train"]) == 41
     assert "40 skipped that are in the custom pictures twice" in report

@@ -11,9 +11,7 @@ def scores_of(answers, confidence=0.9, labels=3) -> np.ndarray:
 
 
 def test_the_figures_of_a_small_example():
-    figures = DigitMetrics(["a", "b", "c"]).compute(
-        predictions=scores_of([0, 0, 1, 1]), references=[0, 0, 0, 1]
-    )
+    figures = DigitMetrics(["a", "b", "c"]).compute(predictions=scores_of([0, 0, 1, 1]), references=[0, 0, 0, 1])
     assert figures["accuracy"] == 0.75
     assert figures["recall"] == {"a": pytest.approx(2 / 3), "b": 1.0}
     assert figures["macro_f1"] == pytest.approx((0.8 + 2 / 3) / 2)

@@ -94,9 +94,7 @@ def test_the_dataset_card_counts_what_there_is(custom_folder):
 
 def test_the_command_shows_the_table_and_writes_a_contact_sheet(custom_folder, tmp_path):
     sheet = tmp_path / "sheet.png"
-    done = python(
-        "-m", "data_prep", "--mnist", MNIST, "--custom_data", custom_folder, "--contact_sheet", sheet
-    )
+    done = python("-m", "data_prep", "--mnist", MNIST, "--custom_data", custom_folder, "--contact_sheet", sheet)
     assert done.returncode == 0, done.stderr
     assert "validation" in done.stdout and "40 pictures read" in done.stdout
     assert sheet.stat().st_size > 10_000
