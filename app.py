@@ -23,33 +23,13 @@ from digit_model import (
     load_checkpoint,
 )
 
-TEXTS = gr.I18n(
-    en={
-        "title": "# Handwritten digits\nDraw a digit, or bring a picture of one.",
-        "draw": "Draw",
-        "upload": "Upload",
-        "canvas": "Your digit",
-        "picture": "Your picture",
-        "clear": "Clear",
-        "answer": "Answer",
-        "frame": "What the model looks at (28x28)",
-    },
-    bn={
-        "title": "# হাতে লেখা অঙ্ক\nএকটি অঙ্ক আঁকুন, অথবা একটি ছবি দিন।",
-        "draw": "আঁকুন",
-        "upload": "ছবি দিন",
-        "canvas": "আপনার অঙ্ক",
-        "picture": "আপনার ছবি",
-        "clear": "মুছুন",
-        "answer": "উত্তর",
-        "frame": "মডেল যা দেখে (২৮x২৮)",
-    },
-)
+# Both languages side by side: Gradio picks translations for its own languages alone, and Bangla is none of them.
+TITLE = "# Handwritten digits · হাতে লেখা অঙ্ক\nDraw a digit, or bring a picture of one. · একটি অঙ্ক আঁকুন, অথবা একটি ছবি দিন।"
 DRAW_A_DIGIT = "Draw a digit · একটি অঙ্ক আঁকুন"
 NO_DIGIT = "No digit found · কোনো অঙ্ক পাওয়া যায়নি"
 CANVAS_SIDE = 320
-# an empty Sketchpad waits for the visitor to pick the brush; one that holds a blank sheet is ready to draw on
-BLANK_SHEET = {"background": Image.new("L", (CANVAS_SIDE, CANVAS_SIDE), "white"), "layers": [], "composite": None}
+# an empty Sketchpad waits for its visitor to pick the brush, and swallows the first stroke; one with a layer does not
+BLANK_SHEET = {"background": None, "layers": [Image.new("RGBA", (CANVAS_SIDE, CANVAS_SIDE))], "composite": None}
 
 
 class Reader:
@@ -84,19 +64,21 @@ class Reader:
 
 def answer_column(blank: str | None = None) -> tuple[gr.Label, gr.Image]:
     with gr.Column():
-        label = gr.Label(blank, label=TEXTS("answer"), num_top_classes=3)
-        frame = gr.Image(label=TEXTS("frame"), height=224, buttons=[], interactive=False)
+        label = gr.Label(blank, label="Answer · উত্তর", num_top_classes=3)
+        frame = gr.Image(
+            label="What the model looks at · মডেল যা দেখে (28x28)", height=224, buttons=[], interactive=False
+        )
     return label, frame
 
 
 def build_app(reader: Reader) -> gr.Blocks:
     with gr.Blocks(title="Handwritten digits") as app:
-        gr.Markdown(TEXTS("title"))
-        with gr.Tab(TEXTS("draw")), gr.Row():
+        gr.Markdown(TITLE)
+        with gr.Tab("Draw · আঁকুন"), gr.Row():
             with gr.Column():
                 canvas = gr.Sketchpad(
                     BLANK_SHEET,
-                    label=TEXTS("canvas"),
+                    label="Your digit · আপনার অঙ্ক",
                     brush=gr.Brush(default_size=14, colors=["#000000"], color_mode="fixed"),
                     canvas_size=(CANVAS_SIDE, CANVAS_SIDE),
                     fixed_canvas=True,
@@ -104,13 +86,13 @@ def build_app(reader: Reader) -> gr.Blocks:
                     layers=False,
                     transforms=(),
                 )
-                clear = gr.Button(TEXTS("clear"))
+                clear = gr.Button("Clear · মুছুন")
             answer = answer_column(DRAW_A_DIGIT)
             canvas.change(reader.read_drawing, canvas, answer, trigger_mode="always_last", show_progress="hidden")
             gr.on([clear.click, canvas.clear], lambda: BLANK_SHEET, None, canvas, api_visibility="private")
-        with gr.Tab(TEXTS("upload")), gr.Row():
+        with gr.Tab("Upload · ছবি দিন"), gr.Row():
             picture = gr.Image(
-                label=TEXTS("picture"),
+                label="Your picture · আপনার ছবি",
                 sources=["upload", "clipboard", "webcam"],
                 type="filepath",
                 image_mode=None,
@@ -125,7 +107,7 @@ def main() -> None:
         reader = Reader(*load_checkpoint(os.environ.get("DIGIT_MODEL", PRETRAINED)))
     except CheckpointError as error:
         sys.exit(f"error: {error}")
-    build_app(reader).launch(i18n=TEXTS)
+    build_app(reader).launch()
 
 
 if __name__ == "__main__":

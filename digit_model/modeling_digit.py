@@ -127,7 +127,7 @@ class DigitClassifier(nn.Module):
         self.head = nn.Linear(channels[-1], config.num_labels)
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        # channels_last doubles the speed of these small convolutions on a CPU
+        # channels_last doubles the speed of so small convolutions on a CPU
         hidden_states = frames.contiguous(memory_format=torch.channels_last)
         for stage in self.stages[:-1]:
             hidden_states = self.pooler(stage(hidden_states))

@@ -16,8 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-import pandas as pd
 import torch
+from datasets import concatenate_datasets, load_dataset
 
 from data_prep import Augmentation, DataArguments, merge
 from train import DigitTrainingArguments, ModelArguments, build_model, to_frames
@@ -26,12 +26,11 @@ STEPS = 84
 REPEATS = 3
 
 
-def copies_of_the_sample(folder: Path, copies: int = 20) -> Path:
-    """The shipped sample often enough to fill some batches."""
-    for file in (ROOT / "tests" / "data" / "mnist" / "mnist").glob("*.parquet"):
-        table = pd.read_parquet(file)
-        pd.concat([table] * (copies if "train" in file.name else 1)).to_parquet(folder / file.name)
-    return folder
+def copies_of_the_sample(folder: Path, copies: int = 20) -> None:
+    """Writes the shipped sample, its training digits often enough to fill some batches."""
+    for split, rows in load_dataset(str(ROOT / "tests" / "data" / "mnist")).items():
+        rows = concatenate_datasets([rows] * (copies if split == "train" else 1))
+        rows.to_parquet(folder / f"{split}-00000-of-00001.parquet")
 
 
 def bare_loop(mnist: Path, args: DigitTrainingArguments) -> float:

@@ -57,6 +57,7 @@ def browser():
 
     with sync_playwright() as playwright:
         flags = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+        flags += ["--use-angle=swiftshader", "--enable-unsafe-swiftshader"]  # the canvas is WebGL, without a GPU
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
         yield browser
         browser.close()
@@ -69,7 +70,8 @@ def page(browser, address):
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(address)
-    page.locator("canvas").first.wait_for(timeout=30_000)
+    page.get_by_role("button", name="Brush", exact=True).wait_for(timeout=30_000)
+    page.wait_for_load_state("networkidle")
     yield page
     assert errors == []
     context.close()
@@ -94,10 +96,10 @@ def answer(page):
     return page.get_by_test_id("label-output-value").first
 
 
-def wait_for_answer(page, text: str, timeout: float = 30_000) -> None:
+def wait_for_answer(page, text: str) -> None:
     from playwright.sync_api import expect
 
-    expect(answer(page)).to_have_text(text, timeout=timeout)
+    expect(answer(page)).to_have_text(text, timeout=30_000)
 
 
 def test_a_blank_canvas_asks_for_a_digit(page):
@@ -113,7 +115,7 @@ def test_a_drawn_digit_is_read(page, digit):
 def test_clearing_takes_the_answer_away_and_the_next_digit_can_be_drawn(page):
     draw(page, 3)
     wait_for_answer(page, "3")
-    page.get_by_role("button", name="Clear", exact=True).first.click()
+    page.get_by_role("button", name="Clear · মুছুন").click()
     wait_for_answer(page, "Draw a digit · একটি অঙ্ক আঁকুন")
     draw(page, 7)
     wait_for_answer(page, "7")
@@ -122,14 +124,5 @@ def test_clearing_takes_the_answer_away_and_the_next_digit_can_be_drawn(page):
 def test_an_uploaded_picture_is_read(page, digits, tmp_path: Path):
     scan(digits[5], side=300).save(tmp_path / "five.png")
     page.get_by_role("tab", name="Upload").click()
-    page.locator("input[type=file]").first.set_input_files(tmp_path / "five.png")
+    page.locator("input[type=file]").last.set_input_files(tmp_path / "five.png")
     page.get_by_test_id("label-output-value").filter(has_text="5").wait_for(timeout=30_000)
-
-
-def test_the_page_speaks_bangla_where_the_browser_does(browser, address):
-    context = browser.new_context(locale="bn-BD")
-    page = context.new_page()
-    page.goto(address)
-    page.get_by_role("heading", name="হাতে লেখা অঙ্ক").wait_for(timeout=30_000)
-    page.get_by_role("tab", name="আঁকুন").wait_for()
-    context.close()
