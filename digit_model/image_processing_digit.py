@@ -116,8 +116,8 @@ class DigitImageProcessor(PilBackend):
 
     def _prepare_images_structure(self, images, expected_ndims: int = 3) -> list:
         # transformers' own drops transparency and takes no grey (H, W) array
-        if not isinstance(images, (list, tuple)):
-            images = images if getattr(images, "ndim", 0) == expected_ndims + 1 else [images]
+        is_one = isinstance(images, (str, Path, Image.Image)) or getattr(images, "ndim", 0) in (2, 3)
+        images = [images] if is_one else list(images)
         return [open_image(image) if isinstance(image, (str, Path)) else image for image in images]
 
     def process_image(self, image: Image.Image | np.ndarray | torch.Tensor, **kwargs) -> Image.Image:
