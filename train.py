@@ -22,10 +22,12 @@ import pandas as pd
 import torch
 import transformers
 from datasets import Dataset
+from huggingface_hub.utils import httpx
 from tqdm.auto import tqdm
 from transformers import HfArgumentParser, Trainer, TrainingArguments, set_seed
 
 from data_prep import Augmentation, DataArguments, DataError, count_table, merge
+from data_prep.errors import first_line
 from digit_model import (
     CheckpointError,
     DigitConfig,
@@ -244,6 +246,8 @@ def main() -> None:
         train(*arguments)
     except (DataError, CheckpointError) as error:
         sys.exit(f"error: {error}")
+    except (OSError, httpx.HTTPError) as error:  # no network, no token, a full disk
+        sys.exit(f"error: {first_line(error)}. What was trained is kept: --resume_from_checkpoint goes on from there.")
     except KeyboardInterrupt:
         sys.exit("Stopped. The last checkpoint is kept: --resume_from_checkpoint goes on from there.")
 

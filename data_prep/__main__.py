@@ -7,6 +7,7 @@ What there is to train on, without training.
 import sys
 from dataclasses import dataclass, field
 
+from huggingface_hub.utils import httpx
 from transformers import HfArgumentParser
 
 from .contact_sheet import dataset_sheet
@@ -38,7 +39,7 @@ def main() -> None:
             print(f"Published: {push_to_hub(dataset, args.hub_dataset_id)}")
     except ValueError as error:  # a DataError, or a flag that is unknown or out of range
         sys.exit(f"error: {error}")
-    except OSError as error:  # no network, no token, no right to write
+    except (OSError, httpx.HTTPError) as error:  # no network, no token, no right to write
         sys.exit(f"error: {first_line(error)}.")
 
 

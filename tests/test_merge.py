@@ -100,8 +100,16 @@ def test_the_command_shows_the_table_and_writes_a_contact_sheet(custom_folder, t
     assert sheet.stat().st_size > 10_000
 
 
-@pytest.mark.parametrize("arguments", [[], ["--mnist", "./nowhere"], ["--mnist", MNIST, "--custom_data", "./nowhere"]])
-def test_the_command_ends_with_one_sentence_where_data_is_missing(arguments):
-    done = python("-m", "data_prep", *arguments)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--mnist", "./nowhere"],
+        ["--mnist", MNIST, "--custom_data", "./nowhere"],
+        ["--mnist", MNIST, "--push_to_hub"],
+    ],
+)
+def test_the_command_ends_with_one_sentence_where_data_or_the_hub_is_missing(arguments, tmp_path):
+    done = python("-m", "data_prep", *arguments, "--contact_sheet", tmp_path / "sheet.png")
     assert done.returncode == 1
     assert done.stderr.strip().split("\n")[-1].startswith("error: ") and "Traceback" not in done.stderr
