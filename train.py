@@ -14,17 +14,18 @@ import platform
 import shlex
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import datasets
 import numpy as np
-import pandas as pd
 import torch
 import transformers
 from datasets import Dataset
 from huggingface_hub.utils import httpx
 from tqdm.auto import tqdm
-from transformers import HfArgumentParser, Trainer, TrainingArguments, set_seed
+from transformers import EvalPrediction, HfArgumentParser, Trainer, TrainingArguments, set_seed
+from transformers.trainer_utils import TrainOutput
 
 from data_prep import Augmentation, DataArguments, DataError, count_table, merge
 from data_prep.errors import first_line
@@ -36,7 +37,7 @@ from digit_model import (
     load_checkpoint,
 )
 from digit_model.evaluation import DigitMetrics, accuracy_interval
-from digit_model.model_card import model_card
+from digit_model.model_card import model_card, results_table
 
 
 @dataclass
@@ -129,12 +130,16 @@ def by_source(rows: Dataset, frames: Frames) -> dict[str, Frames]:
     return {source: Frames(frames.frames[mask], frames.labels[mask]) for source, mask in masks.items()}
 
 
-def build_model(
-    model_args: ModelArguments, labels: list[str]
-) -> tuple[DigitForImageClassification, DigitImageProcessor]:
-    """The named checkpoint, or a new model for these labels."""
-    if model_args.model_name_or_path:
-        return load_checkpoint(model_args.model_name_or_path)
+def together(sources: dict[str, Frames]) -> Frames:
+    """The frames of all sources."""
+    return Frames(
+        torch.cat([frames.frames for frames in sources.values()]),
+        torch.cat([frames.labels for frames in sources.values()]),
+    )
+
+
+def new_model(labels: list[str]) -> tuple[DigitForImageClassification, DigitImageProcessor]:
+    """An untrained model for these labels, and the processor that makes its pages."""
     config = DigitConfig(id2label=dict(enumerate(labels)), label2id={label: i for i, label in enumerate(labels)})
     size = {"height": config.image_size, "width": config.image_size}
     return DigitForImageClassification(config), DigitImageProcessor(size=size, frame_size=config.frame_size)
@@ -142,17 +147,25 @@ def build_model(
 
 def find_checkpoint(args: DigitTrainingArguments) -> str | None:
     """The checkpoint to go on from, passing over one whose writing was cut off."""
-    if args.resume_from_checkpoint not in (None, "last"):
-        return args.resume_from_checkpoint
-    whole = [Path(path).parent for path in Path(args.output_dir).glob("checkpoint-*/trainer_state.json")]
-    if not whole:
-        return None
-    if args.resume_from_checkpoint is None:
-        raise DataError(
+    named = args.resume_from_checkpoint
+    if named not in (None, "last"):
+        if not Path(named, "trainer_state.json").exists():
+            raise CheckpointError(f"There is no whole checkpoint of a run at {named}; name a checkpoint-<step> folder.")
+        return named
+    whole = [path.parent for path in Path(args.output_dir).glob("checkpoint-*/trainer_state.json")]
+    if whole and named is None:
+        raise CheckpointError(
             f"{args.output_dir} holds checkpoints of another run: pass --resume_from_checkpoint to go on with it, or "
             "another --output_dir."
         )
-    return str(max(whole, key=lambda path: int(path.name.split("-")[1])))
+    return str(max(whole, key=lambda path: int(path.name.split("-")[1]))) if whole else None
+
+
+def log_metrics(metrics: DigitMetrics, prediction: EvalPrediction) -> dict[str, float]:
+    """The figures for the log, without those of each label: they are in the results at the end."""
+    scores = torch.from_numpy(prediction.predictions).softmax(-1)
+    figures = metrics.compute(predictions=scores, references=prediction.label_ids)
+    return {name: figure for name, figure in figures.items() if name != "recall"}
 
 
 def measure(trainer: Trainer, splits: dict[str, Frames], metrics: DigitMetrics) -> dict[str, dict]:
@@ -167,67 +180,58 @@ def measure(trainer: Trainer, splits: dict[str, Frames], metrics: DigitMetrics) 
     return measured
 
 
-def results_table(measured: dict[str, dict]) -> str:
-    columns = ["n", "accuracy", "macro_f1", "ece"]
-    table = pd.DataFrame({source: {c: figures[c] for c in columns} for source, figures in measured.items()}).T
-    return table.to_string(formatters={"n": "{:,.0f}".format} | {c: "{:.2%}".format for c in columns[1:]})
+def describe_run(trainer: Trainer, run: TrainOutput, checkpoint: str | None) -> dict:
+    """How the weights came to be, for the results and the card."""
+    args = trainer.args
+    return {
+        "command": shlex.join(["python", "train.py", *sys.argv[1:]]),
+        "labels": list(trainer.model.config.id2label.values()),
+        "parameters": trainer.model.num_parameters(),
+        "seed": args.seed,
+        "epochs": trainer.state.epoch,
+        "steps": trainer.state.global_step,
+        "train_loss": run.training_loss,
+        "train_minutes": run.metrics["train_runtime"] / 60,
+        "resumed_from": checkpoint and Path(checkpoint).name,
+        "processes": args.world_size,
+        "device": torch.cuda.get_device_name() if args.n_gpu else f"{torch.get_num_threads()} CPU threads",
+        "versions": {"python": platform.python_version()}
+        | {module.__name__: module.__version__ for module in (torch, transformers, datasets)},
+    }
 
 
 def train(model_args: ModelArguments, data_args: DataArguments, args: DigitTrainingArguments) -> None:
     checkpoint = find_checkpoint(args)
     say = print if args.process_index == 0 else lambda text: None
     set_seed(args.seed)
-    labels = None
-    if model_args.model_name_or_path:
-        labels = list(load_checkpoint(model_args.model_name_or_path)[0].config.id2label.values())
-    with args.main_process_first(desc="reading the pictures"):  # the others find them in the cache
-        dataset = merge(data_args, labels, say=say)
-    say(count_table(dataset).to_string())
 
-    names = dataset["train"].features["label"].names
-    model, processor = build_model(model_args, names)
-    frames = {split: to_frames(rows, processor, model) for split, rows in dataset.items()}
-    validation = by_source(dataset["validation"], frames["validation"])
-    metrics = DigitMetrics(names)
+    pretrained = load_checkpoint(model_args.model_name_or_path) if model_args.model_name_or_path else None
+    with args.main_process_first(desc="reading the pictures"):  # the others find them in the cache
+        dataset = merge(data_args, list(pretrained[0].config.id2label.values()) if pretrained else None, say)
+    say(count_table(dataset).to_string())
+    labels = dataset["train"].features["label"].names
+    model, processor = pretrained or new_model(labels)
+    splits = {split: by_source(rows, to_frames(rows, processor, model)) for split, rows in dataset.items()}
+
+    metrics = DigitMetrics(labels)
     trainer = DigitTrainer(
         model=model.to(memory_format=torch.channels_last),  # a quarter faster on a CPU
         args=args,
         augmentation=Augmentation(),
-        train_dataset=frames["train"],
-        eval_dataset=validation,
+        train_dataset=together(splits["train"]),
+        eval_dataset=splits["validation"],
         processing_class=processor,
-        compute_metrics=lambda prediction: {
-            name: value
-            for name, value in metrics.compute(
-                predictions=torch.from_numpy(prediction.predictions).softmax(-1), references=prediction.label_ids
-            ).items()
-            if name != "recall"  # one number a label is too much for a log line; it stands in the results
-        },
+        compute_metrics=partial(log_metrics, metrics),
     )
-    say(f"{model.num_parameters():,} parameters, {len(frames['train']):,} pictures, on {args.device}")
+    say(f"{model.num_parameters():,} parameters, {len(dataset['train']):,} pictures, on {args.device}")
     run = trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model()
 
-    results = {"validation": measure(trainer, validation, metrics)}
-    say(f"\nValidation\n{results_table(results['validation'])}")
-    results["test"] = measure(trainer, by_source(dataset["test"], frames["test"]), metrics)
-    say(f"\nTest, read once\n{results_table(results['test'])}")
-    trainer.results = results | {
-        "command": shlex.join(["python", "train.py", *sys.argv[1:]]),
-        "train": {source: len(part) for source, part in by_source(dataset["train"], frames["train"]).items()},
-        "labels": names,
-        "parameters": model.num_parameters(),
-        "seed": args.seed,
-        "epochs": trainer.state.epoch,
-        "steps": trainer.state.global_step,
-        "train_loss": run.training_loss,
-        "train_minutes": run.metrics["train_runtime"] / 60,
-        "resumed_from": checkpoint,
-        "processes": args.world_size,
-        "device": torch.cuda.get_device_name() if args.n_gpu else f"{torch.get_num_threads()} CPU threads",
-        "versions": {"python": platform.python_version()}
-        | {module.__name__: module.__version__ for module in (torch, transformers, datasets)},
-    }
+    results = {"train": {source: len(frames) for source, frames in splits["train"].items()}}
+    for split in ("validation", "test"):  # this is the only look at the test split
+        results[split] = measure(trainer, splits[split], metrics)
+        say("\n" + results_table({split: results[split]}))
+    trainer.results = results | describe_run(trainer, run, checkpoint)
     if trainer.is_world_process_zero():
         Path(args.output_dir, "results.json").write_text(json.dumps(trainer.results, indent=2) + "\n")
     trainer.create_model_card()

@@ -40,10 +40,10 @@ def _eval_results(results: dict):
 
 
 def results_table(results: dict) -> str:
-    """The figures of a run as a Markdown table."""
+    """The figures of a run, on those of its splits that are there, as a Markdown table."""
     lines = ["| split | pictures | n | accuracy (95 % interval) | macro F1 | ECE |", "|---|---|---|---|---|---|"]
     for split in ("validation", "test"):
-        for source, figures in results[split].items():
+        for source, figures in results.get(split, {}).items():
             low, high = figures["accuracy_interval"]
             lines.append(
                 f"| {split} | {source} | {figures['n']:,} | {figures['accuracy']:.2%} ({low:.2%} to {high:.2%}) "
@@ -54,6 +54,7 @@ def results_table(results: dict) -> str:
 
 def _text(results: dict, model_id: str | None) -> str:
     name = model_id or "FOLDER"
+    since = f" since {results['resumed_from']}" if results["resumed_from"] else ""
     labels = results["labels"]
     recalls = [
         f"| {split} | {source} | " + " | ".join(_share(figures["recall"].get(label)) for label in labels) + " |"
@@ -95,8 +96,8 @@ Recall of each label:
 `{results["command"]}`
 
 Seed {results["seed"]}, {results["epochs"]:g} epochs ({results["steps"]:,} steps) over {sources};
-{results["train_minutes"]:.1f} minutes on {results["device"]}, {results["processes"]} process(es); last training loss
-{results["train_loss"]:.4f}; {", ".join(f"{k} {v}" for k, v in results["versions"].items())}.
+{results["train_minutes"]:.1f} minutes{since} on {results["device"]}, {results["processes"]} process(es); mean training
+loss {results["train_loss"]:.4f}; {", ".join(f"{k} {v}" for k, v in results["versions"].items())}.
 
 MNIST: Y. LeCun, C. Cortes and C. Burges, http://yann.lecun.com/exdb/mnist/.
 

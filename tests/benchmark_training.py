@@ -20,7 +20,7 @@ import torch
 from datasets import concatenate_datasets, load_dataset
 
 from data_prep import Augmentation, DataArguments, merge
-from train import DigitTrainingArguments, ModelArguments, build_model, to_frames
+from train import DigitTrainingArguments, new_model, to_frames
 
 STEPS = 84
 REPEATS = 3
@@ -35,7 +35,7 @@ def copies_of_the_sample(folder: Path, copies: int = 20) -> None:
 
 def bare_loop(mnist: Path, args: DigitTrainingArguments) -> float:
     dataset = merge(DataArguments(mnist=str(mnist)), say=lambda _: None)
-    model, processor = build_model(ModelArguments(), dataset["train"].features["label"].names)
+    model, processor = new_model(dataset["train"].features["label"].names)
     data = to_frames(dataset["train"], processor, model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.learning_rate, weight_decay=args.weight_decay)
     augmentation, batch, seen = Augmentation(), args.per_device_train_batch_size, 0

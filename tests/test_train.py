@@ -54,9 +54,9 @@ def test_twenty_steps_leave_a_checkpoint_that_another_process_reads(run, digits,
 
 def test_the_output_shows_the_data_and_the_final_figures(run):
     _, done = run
-    for text in ("validation", "Validation\n", "Test, read once\n", "accuracy", "288,170 parameters"):
+    for text in ("train      mnist", "288,170 parameters", "accuracy (95 % interval)"):
         assert text in done.stdout
-    assert done.stdout.index("Validation\n") < done.stdout.index("Test, read once\n")
+    assert done.stdout.index("| validation | mnist | 30 |") < done.stdout.index("| test | mnist | 200 |")
 
 
 def test_the_curves_are_written_for_tensorboard(run):
@@ -121,7 +121,7 @@ def test_two_processes_train_and_write_once(tmp_path):
     results = json.loads((tmp_path / "results.json").read_text())
     # 270 pictures are 5 steps of 2 x 32 pictures an epoch
     assert (results["processes"], results["steps"], results["epochs"]) == (2, 5, 1)
-    assert done.stdout.count("Test, read once") == 1
+    assert done.stdout.count("| test | mnist |") == 1
 
 
 def test_accelerate_launches_it(tmp_path):
@@ -150,6 +150,7 @@ def test_letters_train_with_the_same_command_and_a_checkpoint_trains_further(tmp
         (["--mnist", "ylecun/mnist"], "MNIST cannot be loaded from ylecun/mnist"),
         (["--custom_data", "./nowhere"], "There is no custom data at ./nowhere"),
         (["--model_name_or_path", "./nowhere"], "No digit model can be loaded from ./nowhere"),
+        (["--resume_from_checkpoint", "./nowhere"], "There is no whole checkpoint of a run at ./nowhere"),
         (["--validation_fraction", "2"], "must lie between 0 and 1"),
         (["--push_to_hub", "--hub_model_id", "me/digit", "--max_steps", "2"], "Cannot reach"),
         (["--no_such_flag"], "--no_such_flag"),
