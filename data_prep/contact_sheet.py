@@ -36,6 +36,6 @@ def dataset_sheet(dataset: DatasetDict, pictures: int = 12, seed: int = 0) -> Im
     train = dataset["train"]
     table = train.select_columns(["source", "label"]).to_pandas()
     for (label, source), group in table.groupby(["label", "source"]):
-        chosen = random.permutation(group.index)[:pictures]
+        chosen = random.permutation(group.index.to_numpy())[:pictures]
         rows[f"{train.features['label'].int2str(label)}  {source}"] = train.select(chosen)["image"]
     return contact_sheet(rows)
