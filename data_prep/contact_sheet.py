@@ -37,5 +37,5 @@ def dataset_sheet(dataset: DatasetDict, pictures: int = 12, seed: int = 0) -> Im
     table = train.select_columns(["source", "label"]).to_pandas()
     for (label, source), group in table.groupby(["label", "source"]):
         chosen = random.permutation(group.index.to_numpy())[:pictures]
-        rows[f"{train.features['label'].int2str(label)}  {source}"] = train.select(chosen)["image"]
+        rows[f"{train.features['label'].names[label]}  {source}"] = train.select(chosen)["image"]
     return contact_sheet(rows)
