@@ -39,7 +39,7 @@ def bare_loop(mnist: Path, args: DigitTrainingArguments) -> float:
     data = to_frames(dataset["train"], processor, model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.learning_rate, weight_decay=args.weight_decay)
     augmentation, batch, seen = Augmentation(), args.per_device_train_batch_size, 0
-    model.train()
+    model.to(memory_format=torch.channels_last).train()
     start = time.perf_counter()
     for step in range(STEPS):
         if step % (len(data) // batch + 1) == 0:
