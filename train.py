@@ -25,7 +25,7 @@ from datasets import Dataset
 from huggingface_hub.utils import httpx
 from tqdm.auto import tqdm
 from transformers import EvalPrediction, HfArgumentParser, Trainer, TrainingArguments, set_seed
-from transformers.trainer_utils import TrainOutput
+from transformers.trainer_utils import PredictionOutput, TrainOutput
 
 from data_prep import Augmentation, DataArguments, DataError, count_table, merge
 from data_prep.errors import first_line
@@ -161,20 +161,22 @@ def find_checkpoint(args: DigitTrainingArguments) -> str | None:
     return str(max(whole, key=lambda path: int(path.name.split("-")[1]))) if whole else None
 
 
+def score(metrics: DigitMetrics, prediction: EvalPrediction | PredictionOutput) -> dict:
+    """The figures of one pass over some frames."""
+    scores = torch.from_numpy(prediction.predictions).softmax(-1)
+    return metrics.compute(predictions=scores, references=prediction.label_ids)
+
+
 def log_metrics(metrics: DigitMetrics, prediction: EvalPrediction) -> dict[str, float]:
     """The figures for the log, without those of each label: they are in the results at the end."""
-    scores = torch.from_numpy(prediction.predictions).softmax(-1)
-    figures = metrics.compute(predictions=scores, references=prediction.label_ids)
-    return {name: figure for name, figure in figures.items() if name != "recall"}
+    return {name: figure for name, figure in score(metrics, prediction).items() if name != "recall"}
 
 
 def measure(trainer: Trainer, splits: dict[str, Frames], metrics: DigitMetrics) -> dict[str, dict]:
     """The final figures on each source, with the number of pictures and the 95 % interval of the accuracy."""
     measured = {}
     for source, frames in splits.items():
-        prediction = trainer.predict(frames)
-        scores = torch.from_numpy(prediction.predictions).softmax(-1)
-        figures = metrics.compute(predictions=scores, references=prediction.label_ids)
+        figures = score(metrics, trainer.predict(frames))
         interval = accuracy_interval(figures["accuracy"], len(frames))
         measured[source] = {"n": len(frames), "accuracy_interval": interval} | figures
     return measured

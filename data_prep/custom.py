@@ -14,6 +14,7 @@ import tempfile
 import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -105,7 +106,7 @@ def _in_zip(path: Path) -> Iterator[Entry]:
         if name.is_absolute() or ".." in name.parts or re.match(r"[A-Za-z]:", member.filename):
             raise DataError(f"{path} is refused: its member {member.filename} points outside the archive.")
     for member in members:
-        yield from _file_entry(member.filename, member.file_size, lambda member=member: archive.read(member))
+        yield from _file_entry(member.filename, member.file_size, partial(archive.read, member))
 
 
 def _file_entry(name: str, size: int, read: Callable[[], bytes]) -> Iterator[Entry]:
@@ -143,9 +144,13 @@ def _in_dataset(source: str, dataset: DatasetDict) -> Iterator[Entry]:
             if isinstance(features[label], ClassLabel):
                 text = features[label].int2str(row[label]) if text not in ("", "-1") else ""
             writer = str(row.get("writer") or _writer_of(name))
-            picture = row[image]["bytes"] or b""
             part = "test" if split == "test" else "train"
-            yield Entry(name, text, writer, part, len(picture), lambda picture=picture: picture)
+            yield Entry(name, text, writer, part, len(row[image]["bytes"] or b""), partial(_bytes_of, row[image]))
+
+
+def _bytes_of(picture: dict) -> bytes:
+    """An undecoded picture's bytes; a dataset made from an image folder holds the path of its file instead."""
+    return Path(picture["path"]).read_bytes() if picture["bytes"] is None else picture["bytes"]
 
 
 def _write(

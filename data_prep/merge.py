@@ -64,7 +64,7 @@ def merge(args: DataArguments, labels: list[str] | None = None, say: Callable[[s
     if args.custom_data:
         custom, report = read_custom(args.custom_data, labels or (LABELS if mnist else None), mnist)
         say(report)
-        labels = labels or (LABELS if mnist else _distinct(custom, "label"))
+        labels = labels or (LABELS if mnist else _labels_of(custom))
         for split, rows in custom.items():
             parts[split].append(rows.cast(_features(labels)))
     if not parts["train"]:
@@ -132,10 +132,10 @@ def count_table(dataset: DatasetDict) -> pd.DataFrame:
     return counts
 
 
-def _distinct(dataset: DatasetDict, column: str) -> list[str]:
-    """The values of a column, numbers in their own order and before the words."""
-    values = {value for rows in dataset.values() for value in rows.unique(column)}
-    return sorted(values, key=lambda value: (not value.isdecimal(), int(value) if value.isdecimal() else 0, value))
+def _labels_of(dataset: DatasetDict) -> list[str]:
+    """Every label there is, numbers in their own order and before the words."""
+    labels = {label for rows in dataset.values() for label in rows.unique("label")}
+    return sorted(labels, key=lambda label: (not label.isdecimal(), int(label) if label.isdecimal() else 0, label))
 
 
 def _features(labels: list[str]) -> Features:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import AutoConfig
 
@@ -34,9 +35,9 @@ def load_checkpoint(name: str = PRETRAINED) -> tuple[DigitForImageClassification
             raise CheckpointError(f"{name} is a {config.model_type} model, not a digit model.")
         model, info = DigitForImageClassification.from_pretrained(name, config=config, output_loading_info=True)
         processor = DigitImageProcessor.from_pretrained(name)
-    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
-        if isinstance(error, CheckpointError):
-            raise
+    except CheckpointError:
+        raise
+    except (OSError, RuntimeError, ValueError, SafetensorError, StrictDataclassError) as error:
         reason = (str(error).strip() or type(error).__name__).split("\n")[0].rstrip(".")
         raise CheckpointError(
             f"No digit model can be loaded from {name} ({reason}); name a folder with config.json, model.safetensors "

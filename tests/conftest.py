@@ -22,13 +22,10 @@ MNIST = ROOT / "tests" / "data" / "mnist"
 PRETRAINED = ROOT / "digit_model" / "pretrained"
 
 
-def run(*command: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess:
-    """Runs a command as a user would, in another process; its output is kept."""
+def python(*arguments: str | Path, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess:
+    """Runs Python as a user would, in another process; its output is kept."""
+    command = [sys.executable, *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, env=os.environ | env, capture_output=True, text=True, timeout=280)
-
-
-def python(*arguments: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess:
-    return run(sys.executable, *map(str, arguments), cwd=cwd, **env)
 
 
 def pytest_sessionfinish():

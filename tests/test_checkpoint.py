@@ -73,6 +73,15 @@ def test_damaged_weights_are_one_sentence(tmp_path):
         load_checkpoint(str(folder))
 
 
+@pytest.mark.parametrize("config", ["{broken", '{"model_type": "digit", "dropout": 7.0}'])
+def test_a_configuration_that_cannot_be_is_one_sentence(tmp_path, config):
+    folder = shutil.copytree(PRETRAINED, tmp_path / "odd")
+    (folder / "config.json").write_text(config)
+    with pytest.raises(CheckpointError, match="No digit model can be loaded from") as error:
+        load_checkpoint(str(folder))
+    assert "\n" not in str(error.value)
+
+
 def test_another_kind_of_model_is_named(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "vit"}')
     with pytest.raises(CheckpointError, match="is a vit model"):

@@ -1,6 +1,7 @@
 import shutil
 import zipfile
 
+import pyarrow.parquet
 import pytest
 from conftest import scan
 from datasets import ClassLabel, Dataset, Features, Image, Value
@@ -38,6 +39,14 @@ def test_a_parquet_file_keeps_labels_and_writers(custom_folder, tmp_path):
     data["train"].select_columns(["image", "label", "writer"]).cast(features).to_parquet(tmp_path / "mine.parquet")
     again, _ = read_custom([str(tmp_path / "mine.parquet")], LABELS)
     assert again["train"]["label"] == data["train"]["label"] and again["train"]["writer"] == data["train"]["writer"]
+
+
+def test_a_dataset_of_paths_is_read_from_their_files(custom_folder, tmp_path):
+    files = sorted(custom_folder.rglob("*.png"))
+    rows = {"image": [{"bytes": None, "path": str(file)} for file in files], "label": [f.parent.name for f in files]}
+    pyarrow.parquet.write_table(pyarrow.table(rows), tmp_path / "paths.parquet")
+    data, report = read_custom([str(tmp_path / "paths.parquet")], LABELS)
+    assert "40 pictures read" in report and set(data["train"]["writer"]) == {"ada", "bo", "cy", "di"}
 
 
 def test_what_cannot_be_used_is_reported_and_skipped(custom_folder, mnist):

@@ -110,9 +110,6 @@ class DigitImageProcessor(PilBackend):
     frame_size = 28
     resample = PILImageResampling.BILINEAR
     rescale_factor = 1 / 255
-    do_resize = True
-    do_rescale = True
-    do_convert_rgb = False
 
     def _prepare_images_structure(self, images, expected_ndims: int = 3) -> list:
         # transformers' own drops transparency and takes no grey (H, W) array
