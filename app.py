@@ -27,6 +27,7 @@ from digit_model import (
 TITLE = "# Handwritten digits · হাতে লেখা অঙ্ক\nDraw a digit, or bring a picture of one. · একটি অঙ্ক আঁকুন, অথবা একটি ছবি দিন।"
 DRAW_A_DIGIT = "Draw a digit · একটি অঙ্ক আঁকুন"
 NO_DIGIT = "No digit found · কোনো অঙ্ক পাওয়া যায়নি"
+NO_PICTURE = "This file cannot be read; save it as PNG or JPEG · ফাইলটি পড়া যাচ্ছে না; PNG বা JPEG হিসেবে দিন"
 CANVAS_SIDE = 320
 # an empty Sketchpad waits for its visitor to pick the brush, and swallows the first stroke; one with a layer does not
 BLANK_SHEET = {"background": None, "layers": [Image.new("RGBA", (CANVAS_SIDE, CANVAS_SIDE))], "composite": None}
@@ -98,7 +99,10 @@ def build_app(reader: Reader) -> gr.Blocks:
                 image_mode=None,
                 height=CANVAS_SIDE + 100,
             )
-            picture.change(reader.read_picture, picture, answer_column(), show_progress="hidden")
+            answer = answer_column()
+            reading = picture.change(reader.read_picture, picture, answer, show_progress="hidden")
+            # gr.Image opens the file before the reader sees it, so a damaged one fails outside our code
+            reading.failure(lambda: (NO_PICTURE, None), None, answer, api_visibility="private")
     return app
 
 
