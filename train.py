@@ -21,13 +21,24 @@ import datasets
 import numpy as np
 import torch
 import transformers
-from datasets import Dataset
 from huggingface_hub.utils import httpx
-from tqdm.auto import tqdm
 from transformers import EvalPrediction, HfArgumentParser, Trainer, TrainingArguments, set_seed
 from transformers.trainer_utils import PredictionOutput, TrainOutput
 
-from data_prep import Augmentation, DataArguments, DataError, count_table, merge
+from data_prep import (
+    Augmentation,
+    DataArguments,
+    DataError,
+    Pages,
+    Pictures,
+    by_source,
+    count_table,
+    merge,
+    not_digits,
+    on_pages,
+    read_not_digits,
+    to_pictures,
+)
 from data_prep.errors import first_line
 from digit_model import (
     CheckpointError,
@@ -36,8 +47,10 @@ from digit_model import (
     DigitImageProcessor,
     load_checkpoint,
 )
-from digit_model.evaluation import DigitMetrics, accuracy_interval
+from digit_model.calibration import fit_temperature, rejection_threshold
+from digit_model.evaluation import DigitMetrics, measure
 from digit_model.model_card import model_card, results_table
+from digit_model.modeling_digit import NO_LABEL
 
 
 @dataclass
@@ -47,6 +60,9 @@ class ModelArguments:
     model_name_or_path: str | None = field(
         default=None, metadata={"help": "A checkpoint to train further, a folder or an id on the Hub; scratch if none."}
     )
+    freeze_ink: bool = field(
+        default=False, metadata={"help": "Leave the ink network as it is and train the classifier alone."}
+    )
 
 
 @dataclass
@@ -54,9 +70,10 @@ class DigitTrainingArguments(TrainingArguments):
     """transformers' TrainingArguments with the released recipe as defaults."""
 
     output_dir: str = field(default="runs/digit", metadata={"help": "Where the checkpoint and the card are written."})
-    num_train_epochs: float = field(default=20.0, metadata={"help": "Times that every training picture is seen."})
-    per_device_train_batch_size: int = field(default=256, metadata={"help": "Pictures a step and process."})
-    per_device_eval_batch_size: int = field(default=1000, metadata={"help": "Pictures a step of evaluation."})
+    num_train_epochs: float = field(default=12.0, metadata={"help": "Times that every training picture is seen."})
+    per_device_train_batch_size: int = field(default=128, metadata={"help": "Pictures a step and process."})
+    per_device_eval_batch_size: int = field(default=500, metadata={"help": "Pictures a step of evaluation."})
+    pages_per_step: int = field(default=48, metadata={"help": "Synthetic pages a step and process."})
     learning_rate: float = field(default=3e-3, metadata={"help": "Highest learning rate of AdamW."})
     weight_decay: float = field(default=0.02, metadata={"help": "Weight decay of AdamW."})
     lr_scheduler_type: str = field(default="cosine", metadata={"help": "How the learning rate falls."})
@@ -78,64 +95,47 @@ class DigitTrainingArguments(TrainingArguments):
 
     def __post_init__(self):
         self.use_cpu = self.use_cpu or not torch.accelerator.is_available()  # so that --bf16 works there
+        self.label_names = ["labels"]  # and not the ink's, which evaluation has none of
         super().__post_init__()
 
 
-class Frames(torch.utils.data.Dataset):
-    """All frames of a split as one uint8 tensor, fetched a whole batch at a time."""
-
-    def __init__(self, frames: torch.Tensor, labels: torch.Tensor):
-        self.frames, self.labels = frames, labels  # uint8 (N, 1, 28, 28), int64 (N,)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitems__(self, indices: list[int]) -> dict[str, torch.Tensor]:
-        return {"pixel_values": self.frames[indices], "labels": self.labels[indices]}
+NOT_DIGITS_SHARE = 0.1  # letters, symbols and scribbles for every training picture
+VALIDATION_NOT_DIGITS = 500
+VALIDATION_PAGES = 2000
 
 
 class DigitTrainer(Trainer):
-    """A Trainer that augments whole batches on the device they are trained on, and writes our model card."""
+    """A Trainer that augments, and makes synthetic pages, on the device it trains on; it writes our model card."""
 
-    def __init__(self, *args, augmentation: Augmentation, **kwargs):
+    def __init__(self, *args, augmentation: Augmentation, pages: Pages, freeze_ink: bool, **kwargs):
         super().__init__(*args, data_collator=lambda batch: batch, **kwargs)
-        self.augmentation = augmentation
+        self.augmentation, self.pages, self.freeze_ink = augmentation, pages, freeze_ink
         self.results = {}
 
     def compute_loss(self, model, inputs, **kwargs):
-        frames = inputs["pixel_values"]
-        frames = self.augmentation(frames) if model.training else frames.float() / 255
-        return super().compute_loss(model, inputs | {"pixel_values": frames}, **kwargs)
+        inputs = inputs | {name: inputs[name].float() / 255 for name in ("pixel_values", "frames")}
+        return super().compute_loss(model, self._practice(inputs) if model.training else inputs, **kwargs)
+
+    def _practice(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """What the model reads in a training step: every character as a frame, and some of them on synthetic pages."""
+        model, labels = self.accelerator.unwrap_model(self.model), inputs["labels"]
+        model.ink.eval()  # real pages are framed as they will be when the model is used
+        with torch.no_grad():
+            frames = torch.cat([model.to_frames(inputs["pixel_values"]), inputs["frames"]])
+        model.ink.train(not self.freeze_ink)
+        frames = self.augmentation(frames)
+        chosen = torch.randperm(len(frames), device=frames.device)[: self.args.pages_per_step]
+        pages, ink, is_single = self.pages(frames[chosen])
+        return {
+            "pixel_values": pages,
+            "frames": frames,
+            "labels": torch.cat([labels[chosen].where(is_single, -100), labels]),
+            "ink_labels": None if self.freeze_ink else ink,
+        }
 
     def create_model_card(self, model_name: str | None = None, **kwargs) -> None:
         if self.is_world_process_zero() and self.results:
             model_card(self.results, model_name or self.args.hub_model_id).save(f"{self.args.output_dir}/README.md")
-
-
-def to_frames(rows: Dataset, processor: DigitImageProcessor, model: DigitForImageClassification) -> Frames:
-    """Every picture of a split on the one way that all pictures go, up to the classifier."""
-    frames = []
-    for batch in tqdm(rows.iter(256), total=-(-len(rows) // 256), desc="Framing the pictures", leave=False):
-        # one by one: in a batch of mixed sizes an MNIST frame would be taken for a page
-        pages = [processor(image, return_tensors="pt")["pixel_values"][0] for image in batch["image"]]
-        with torch.inference_mode():
-            frames.append((model.to_frames(pages) * 255).round().byte())
-    return Frames(torch.cat(frames), torch.tensor(rows["label"]))
-
-
-def by_source(rows: Dataset, frames: Frames) -> dict[str, Frames]:
-    """The frames of each source on their own."""
-    sources = np.array(rows["source"])
-    masks = {source: torch.from_numpy(sources == source) for source in rows.unique("source")}
-    return {source: Frames(frames.frames[mask], frames.labels[mask]) for source, mask in masks.items()}
-
-
-def together(sources: dict[str, Frames]) -> Frames:
-    """The frames of all sources."""
-    return Frames(
-        torch.cat([frames.frames for frames in sources.values()]),
-        torch.cat([frames.labels for frames in sources.values()]),
-    )
 
 
 def new_model(labels: list[str]) -> tuple[DigitForImageClassification, DigitImageProcessor]:
@@ -161,24 +161,34 @@ def find_checkpoint(args: DigitTrainingArguments) -> str | None:
     return str(max(whole, key=lambda path: int(path.name.split("-")[1]))) if whole else None
 
 
-def score(metrics: DigitMetrics, prediction: EvalPrediction | PredictionOutput) -> dict:
-    """The figures of one pass over some frames."""
-    scores = torch.from_numpy(prediction.predictions).softmax(-1)
-    return metrics.compute(predictions=scores, references=prediction.label_ids)
+def to_scores(prediction: EvalPrediction | PredictionOutput) -> torch.Tensor:
+    return torch.from_numpy(prediction.predictions).softmax(-1)
 
 
 def log_metrics(metrics: DigitMetrics, prediction: EvalPrediction) -> dict[str, float]:
     """The figures for the log, without those of each label: they are in the results at the end."""
-    return {name: figure for name, figure in score(metrics, prediction).items() if name != "recall"}
+    figures = metrics.compute(predictions=to_scores(prediction), references=prediction.label_ids)
+    return {name: figure for name, figure in figures.items() if name != "recall"}
 
 
-def measure(trainer: Trainer, splits: dict[str, Frames], metrics: DigitMetrics) -> dict[str, dict]:
-    """The final figures on each source, with the number of pictures and the 95 % interval of the accuracy."""
-    measured = {}
-    for source, frames in splits.items():
-        figures = score(metrics, trainer.predict(frames))
-        interval = accuracy_interval(figures["accuracy"], len(frames))
-        measured[source] = {"n": len(frames), "accuracy_interval": interval} | figures
+def calibrate(trainer: Trainer, digits: dict[str, Pictures], not_digits: list[Pictures]) -> dict[str, float]:
+    """Fits the temperature and the rejection threshold on validation pictures, and leaves them in the config."""
+    config = trainer.model.config
+    config.temperature = 1.0
+    predictions = [trainer.predict(pictures) for pictures in digits.values()]
+    logits, labels = (np.concatenate(part) for part in zip(*[prediction[:2] for prediction in predictions]))
+    config.temperature = fit_temperature(torch.from_numpy(logits), torch.from_numpy(labels))
+    scores = torch.cat([to_scores(trainer.predict(pictures)).amax(1) for pictures in not_digits])
+    config.rejection_threshold = rejection_threshold(scores.numpy())
+    return {"temperature": config.temperature, "rejection_threshold": config.rejection_threshold, "n": len(scores)}
+
+
+def measure_all(trainer: Trainer, splits: dict[str, Pictures], metrics: DigitMetrics) -> dict[str, dict]:
+    """The final figures on each source."""
+    threshold, measured = trainer.model.config.rejection_threshold, {}
+    for source, pictures in splits.items():
+        prediction = trainer.predict(pictures)
+        measured[source] = measure(metrics, to_scores(prediction), prediction.label_ids, threshold)
     return measured
 
 
@@ -213,26 +223,44 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: DigitTrain
     say(count_table(dataset).to_string())
     labels = dataset["train"].features["label"].names
     model, processor = pretrained or new_model(labels)
-    splits = {split: by_source(rows, to_frames(rows, processor, model)) for split, rows in dataset.items()}
+    model.ink.requires_grad_(not model_args.freeze_ink)
+    splits = {split: by_source(rows, processor) for split, rows in dataset.items()}
+    counts = {"train": round(NOT_DIGITS_SHARE * len(dataset["train"])), "validation": VALIDATION_NOT_DIGITS}
+    others = {
+        split: Pictures.of_frames(not_digits(count, labels, split), torch.full((count,), NO_LABEL), processor)
+        for split, count in counts.items()
+    }
+    pages = Pages(size=model.config.image_size)
+    all_digits = sum(splits["validation"].values(), start=Pictures.none(processor))
+    validation = splits["validation"] | {"pages": on_pages(all_digits, pages, VALIDATION_PAGES)}
 
     metrics = DigitMetrics(labels)
     trainer = DigitTrainer(
         model=model.to(memory_format=torch.channels_last),  # a quarter faster on a CPU
         args=args,
         augmentation=Augmentation(),
-        train_dataset=together(splits["train"]),
-        eval_dataset=splits["validation"],
+        pages=pages,
+        freeze_ink=model_args.freeze_ink,
+        train_dataset=sum(splits["train"].values(), start=others["train"]),
+        eval_dataset=validation,
         processing_class=processor,
         compute_metrics=partial(log_metrics, metrics),
     )
     say(f"{model.num_parameters():,} parameters, {len(dataset['train']):,} pictures, on {args.device}")
     run = trainer.train(resume_from_checkpoint=checkpoint)
+    not_to_answer = [others["validation"], on_pages(others["validation"], pages, VALIDATION_NOT_DIGITS)]
+    if data_args.not_digits:
+        not_to_answer.append(to_pictures(read_not_digits(data_args.not_digits), processor))
+    calibration = calibrate(trainer, validation, not_to_answer)
     trainer.save_model()
 
-    results = {"train": {source: len(frames) for source, frames in splits["train"].items()}}
-    for split in ("validation", "test"):  # this is the only look at the test split
-        results[split] = measure(trainer, splits[split], metrics)
-        say("\n" + results_table({split: results[split]}))
+    results = {
+        "train": {source: len(pictures) for source, pictures in splits["train"].items()},
+        "calibration": calibration,
+        "validation": measure_all(trainer, validation, metrics),
+        "test": measure_all(trainer, splits["test"], metrics),  # this is the only look at the test split
+    }
+    say("\n" + results_table(results))
     trainer.results = results | describe_run(trainer, run, checkpoint)
     if trainer.is_world_process_zero():
         Path(args.output_dir, "results.json").write_text(json.dumps(trainer.results, indent=2) + "\n")

@@ -1,7 +1,24 @@
-"""Pictures to train on: MNIST, custom pictures, their merge, and augmentation."""
+"""Pictures to train on: MNIST, custom pictures, their merge, augmentation, synthetic pages, and what is no digit."""
 
 from .augment import Augmentation
 from .errors import DataError
 from .merge import DataArguments, count_table, merge
+from .not_digits import not_digits, read_not_digits
+from .pages import PageBatch, Pages
+from .pictures import Pictures, by_source, on_pages, to_pictures
 
-__all__ = ["Augmentation", "DataArguments", "DataError", "count_table", "merge"]
+__all__ = [
+    "Augmentation",
+    "DataArguments",
+    "DataError",
+    "PageBatch",
+    "Pages",
+    "Pictures",
+    "by_source",
+    "count_table",
+    "merge",
+    "not_digits",
+    "on_pages",
+    "read_not_digits",
+    "to_pictures",
+]

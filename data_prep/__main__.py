@@ -1,7 +1,8 @@
 """
 What there is to train on, without training.
 
-    python -m data_prep --custom_data my_photos/
+    python -m data_prep --custom_data my_photos/       # counts and shows the pictures
+    python -m data_prep pages                          # shows synthetic pages made of them
 """
 
 import sys
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from huggingface_hub.utils import httpx
 from transformers import HfArgumentParser
 
-from .contact_sheet import dataset_sheet
+from .contact_sheet import dataset_sheet, pages_sheet
 from .errors import first_line
 from .hub import push_to_hub
 from .merge import DataArguments, count_table, merge
@@ -27,16 +28,38 @@ class CommandArguments:
     )
 
 
+@dataclass
+class PagesArguments:
+    """What to show of the synthetic pages."""
+
+    contact_sheet: str = field(default="pages.png", metadata={"help": "Where the contact sheet is written."})
+    seed: int = field(default=0, metadata={"help": "Another one shows other pages."})
+
+
+def prepare(data_args: DataArguments, args: CommandArguments) -> None:
+    """Counts the pictures, shows some of them, and publishes them."""
+    dataset = merge(data_args)
+    print(count_table(dataset).to_string())
+    dataset_sheet(dataset).save(args.contact_sheet)
+    print(f"Contact sheet: {args.contact_sheet}")
+    if args.push_to_hub:
+        print(f"Published: {push_to_hub(dataset, args.hub_dataset_id)}")
+
+
+def pages(data_args: DataArguments, args: PagesArguments) -> None:
+    """Shows synthetic pages, each above the ink that the model is to find on it."""
+    pages_sheet(merge(data_args), args.seed).save(args.contact_sheet)
+    print(f"Contact sheet: {args.contact_sheet}")
+
+
 def main() -> None:
-    parser = HfArgumentParser((DataArguments, CommandArguments), prog="python -m data_prep", description=__doc__)
+    command, arguments = prepare, CommandArguments
+    if sys.argv[1:2] == ["pages"]:
+        command, arguments = pages, PagesArguments
+        del sys.argv[1]
+    parser = HfArgumentParser((DataArguments, arguments), prog="python -m data_prep", description=__doc__)
     try:
-        data_args, args = parser.parse_args_into_dataclasses()
-        dataset = merge(data_args)
-        print(count_table(dataset).to_string())
-        dataset_sheet(dataset).save(args.contact_sheet)
-        print(f"Contact sheet: {args.contact_sheet}")
-        if args.push_to_hub:
-            print(f"Published: {push_to_hub(dataset, args.hub_dataset_id)}")
+        command(*parser.parse_args_into_dataclasses())
     except ValueError as error:  # a DataError, or a flag that is unknown or out of range
         sys.exit(f"error: {error}")
     except (OSError, httpx.HTTPError) as error:  # no network, no token, no right to write

@@ -37,13 +37,12 @@ class Augmentation:
     def __call__(self, frames: torch.Tensor) -> torch.Tensor:
         """
         Args:
-            frames: uint8 (N, 1, H, W), ink bright on a dark ground.
+            frames: float (N, 1, H, W) in [0, 1], ink bright on a dark ground.
 
         Returns:
             float32 (N, 1, H, W) in [0, 1].
         """
-        pixels = frames.float() / 255
-        pixels = F.grid_sample(pixels, self._sampling_grid(pixels), align_corners=False)
+        pixels = F.grid_sample(frames, self._sampling_grid(frames), align_corners=False)
         return self._change_stroke_width(pixels)
 
     def _sampling_grid(self, pixels: torch.Tensor) -> torch.Tensor:

@@ -1,8 +1,14 @@
 """Many small pictures on one sheet, to see at a glance what a model will be trained on."""
 
 import numpy as np
+import torch
 from datasets import DatasetDict
 from PIL import Image, ImageDraw, ImageOps
+
+from .augment import Augmentation
+from .errors import DataError
+from .not_digits import FRAME_SIZE
+from .pages import Pages
 
 THUMBNAIL = 48
 GAP = 4
@@ -28,6 +34,31 @@ def contact_sheet(rows: dict[str, list[Image.Image]], thumbnail: int = THUMBNAIL
             fitted = ImageOps.contain(image.convert("RGB"), (thumbnail, thumbnail))
             sheet.paste(fitted, (title_width + column * cell, top))
     return sheet
+
+
+def pages_sheet(dataset: DatasetDict, seed: int = 0, rows: int = 6, columns: int = 10) -> Image.Image:
+    """
+    Synthetic pages of the training pictures that are frames already, as MNIST's are, each above its ink.
+
+    Raises:
+        DataError: If none of them is a frame.
+    """
+    torch.manual_seed(seed)
+    train, frames = dataset["train"], []
+    for index in torch.randperm(len(train)).tolist():
+        image = train[index]["image"]
+        if image.size == (FRAME_SIZE, FRAME_SIZE):
+            frames.append(torch.from_numpy(np.array(image.convert("L")))[None].float() / 255)
+        if len(frames) == rows * columns:
+            break
+    if not frames:
+        raise DataError("No training picture is a 28x28 frame to make pages of: leave out --mnist none.")
+    batch, shown = Pages()(Augmentation()(torch.stack(frames))), {}
+    for row in range(0, len(frames), columns):
+        for title, images in (("page", batch.pages), ("ink", batch.ink)):
+            pixels = (images[row : row + columns, 0] * 255).byte().numpy()
+            shown[f"{title} {row // columns + 1}"] = [Image.fromarray(image) for image in pixels]
+    return contact_sheet(shown, thumbnail=batch.pages.shape[-1])
 
 
 def dataset_sheet(dataset: DatasetDict, pictures: int = 12, seed: int = 0) -> Image.Image:

@@ -27,6 +27,10 @@ class DataArguments:
             "<label>/<writer>_<n>.png to keep writers apart), a parquet file, a dataset id on the Hub."
         },
     )
+    not_digits: str | None = field(
+        default=None,
+        metadata={"help": "A folder of pictures that show no digit, for the score below which there is no answer."},
+    )
     validation_fraction: float = field(
         default=0.1,
         metadata={"help": "Share of the training pictures held out: whole writers where known, else of each label."},

@@ -1,9 +1,19 @@
 """How good the answers are, and how far their scores can be believed."""
 
+from collections.abc import Iterator
+from functools import partial
+
 import datasets
 import evaluate
 import numpy as np
+import pandas as pd
+from datasets import Dataset
+from PIL import Image
 from sklearn.metrics import f1_score, recall_score
+from transformers import Pipeline
+
+from .image_processing_digit import UnreadableImageError, open_image
+from .labelled_pictures import labelled_picture
 
 
 class DigitMetrics(evaluate.Metric):
@@ -39,7 +49,22 @@ class DigitMetrics(evaluate.Metric):
         }
 
 
-def expected_calibration_error(scores: np.ndarray, references: np.ndarray, bins: int = 15) -> float:
+def calibration_bins(confidence: np.ndarray, is_right: np.ndarray, bins: int = 15) -> pd.DataFrame:
+    """
+    Args:
+        confidence: (N,), top scores in [0, 1].
+        is_right: bool (N,).
+        bins: Equally wide ones, of which those without a picture are left out.
+
+    Returns:
+        A row a bin: mean `confidence`, `accuracy` and `count`.
+    """
+    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
+    table = pd.DataFrame({"confidence": confidence, "accuracy": is_right, "count": 1})
+    return table.groupby(bin_of).agg({"confidence": "mean", "accuracy": "mean", "count": "sum"})
+
+
+def expected_calibration_error(scores: np.ndarray, references: np.ndarray) -> float:
     """
     How far the top score is from the share of right answers, on average over the pictures (Guo et al., 2017, "On
     Calibration of Modern Neural Networks").
@@ -47,15 +72,39 @@ def expected_calibration_error(scores: np.ndarray, references: np.ndarray, bins:
     Args:
         scores: (N, num_labels), each row sums to 1.
         references: (N,), the true labels.
-        bins: Equally wide bins of the top score.
 
     Returns:
         In [0, 1]; 0 is perfect.
     """
-    confidence, is_right = scores.max(1), scores.argmax(1) == references
-    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = np.bincount(bin_of, weights=confidence - is_right, minlength=bins)
-    return float(np.abs(gaps).sum() / len(references))
+    bins = calibration_bins(scores.max(1), scores.argmax(1) == references)
+    return float(((bins["confidence"] - bins["accuracy"]).abs() * bins["count"]).sum() / len(references))
+
+
+def measure(metrics: DigitMetrics, scores: np.ndarray, references: np.ndarray, threshold: float) -> dict:
+    """
+    Every figure of a table of results.
+
+    Args:
+        metrics: Of the model's labels.
+        scores: (N, num_labels), each row sums to 1.
+        references: (N,), the true labels.
+        threshold: Top score, in [0, 1], from which an answer is believed.
+
+    Returns:
+        `n`, `accuracy_interval`, what `DigitMetrics` computes, and, of the answers that are believed, `coverage`, their
+        share, and `selective_accuracy`, which share of them is right (Geifman and El-Yaniv, 2017, "Selective
+        Classification for Deep Neural Networks"); nan if there is none.
+    """
+    scores, references = np.asarray(scores), np.asarray(references)
+    figures = metrics.compute(predictions=scores, references=references)
+    is_answered, is_right = scores.max(1) >= threshold, scores.argmax(1) == references
+    return {
+        "n": len(references),
+        "accuracy_interval": accuracy_interval(figures["accuracy"], len(references)),
+        **figures,
+        "coverage": float(is_answered.mean()),
+        "selective_accuracy": float(is_right[is_answered].mean()) if is_answered.any() else float("nan"),
+    }
 
 
 def accuracy_interval(accuracy: float, n: int) -> tuple[float, float]:
@@ -64,3 +113,83 @@ def accuracy_interval(accuracy: float, n: int) -> tuple[float, float]:
     centre = (accuracy + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * np.sqrt(accuracy * (1 - accuracy) / n + z * z / (4 * n * n))
     return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+
+
+def predict(classifier: Pipeline, rows: Dataset, batch_size: int = 32) -> pd.DataFrame:
+    """
+    Reads pictures, as `load_labelled` gives them, through `pipeline("image-classification")`.
+
+    Returns:
+        A row a picture: `file`, `label`, `is_known` (whether the model has that label), `error` (why a picture could
+        not be read, else ""), `answer`, `score`, and the score of every label in a column of its name.
+    """
+    config, described = classifier.model.config, []
+
+    def readable() -> Iterator[Image.Image]:
+        for picture in map(partial(labelled_picture, rows), range(len(rows))):
+            row = {"file": picture.name, "label": picture.label, "is_known": picture.label in config.label2id}
+            try:
+                image = open_image(picture.source, classifier.image_processor.min_side)
+            except UnreadableImageError as error:
+                described.append(row | {"error": str(error)})
+            else:
+                described.append(row | {"error": ""})
+                yield image
+
+    answers = list(classifier(readable(), batch_size=batch_size, top_k=config.num_labels))
+    table = pd.DataFrame(described)
+    scores = pd.DataFrame([{answer["label"]: answer["score"] for answer in each} for each in answers])
+    scores = scores[list(config.id2label.values())].set_axis(table.index[table["error"] == ""])
+    top = pd.DataFrame({"answer": scores.idxmax(axis=1), "score": scores.max(axis=1)})
+    return table.join(top).join(scores)
+
+
+def summarize(table: pd.DataFrame, metrics: DigitMetrics, threshold: float) -> dict:
+    """
+    Args:
+        table: What `predict` gives.
+        metrics: Of the model's labels.
+        threshold: Top score, in [0, 1], from which an answer is believed.
+
+    Returns:
+        `unreadable`, the number of pictures that could not be read; what `measure` gives on the pictures with a label
+        of the model's, if any; and of the others, which show none of its labels, their number `n_others` and
+        `others_answered`, the share that was given one all the same.
+    """
+    is_readable = table["error"] == ""
+    known, others = table[is_readable & table["is_known"]], table[is_readable & ~table["is_known"]]
+    figures = {"unreadable": int((~is_readable).sum()), "n_others": len(others)}
+    if len(known):
+        references = known["label"].map(metrics.labels.index).to_numpy()
+        figures |= measure(metrics, known[metrics.labels].to_numpy(), references, threshold)
+    if len(others):
+        figures["others_answered"] = float((others["score"] >= threshold).mean())
+    return figures
+
+
+def figures_row(figures: dict) -> dict[str, str]:
+    """What `measure` or `summarize` gives, as a person reads it: title -> text, only of the figures that are there."""
+    row = {}
+    if "accuracy" in figures:
+        low, high = figures["accuracy_interval"]
+        row["n"] = f"{figures['n']:,}"
+        row["accuracy (95 % interval)"] = f"{figures['accuracy']:.2%} ({low:.2%} to {high:.2%})"
+        row["macro F1"] = f"{figures['macro_f1']:.2%}"
+        row["ECE"] = f"{figures['ece']:.2%}"
+        row["answered"] = f"{figures['coverage']:.2%}"
+        row["of these right"] = f"{figures['selective_accuracy']:.2%}"
+    if figures.get("n_others"):
+        row["no digit"] = f"{figures['n_others']:,}"
+        row["answered all the same"] = f"{figures['others_answered']:.2%}"
+    if figures.get("unreadable"):
+        row["unreadable"] = f"{figures['unreadable']:,}"
+    return row
+
+
+def figures_table(measured: dict[str, dict]) -> str:
+    """Name of the pictures -> their figures, as a Markdown table."""
+    rows = {name: figures_row(figures) for name, figures in measured.items()}
+    titles = list(dict.fromkeys(title for row in rows.values() for title in row))
+    lines = [f"| pictures | {' | '.join(titles)} |", "|---" * (len(titles) + 1) + "|"]
+    lines += [f"| {name} | {' | '.join(row.get(title, '') for title in titles)} |" for name, row in rows.items()]
+    return "\n".join(lines)

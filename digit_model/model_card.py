@@ -2,6 +2,9 @@
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from .evaluation import figures_table
+
+SPLITS = ("validation", "test")
 HUB_DATASETS = {"mnist": "ylecun/mnist"}
 
 
@@ -25,7 +28,7 @@ def model_card(results: dict, model_id: str | None = None) -> ModelCard:
 
 
 def _eval_results(results: dict):
-    for split in ("validation", "test"):
+    for split in SPLITS:
         for source, figures in results[split].items():
             for metric in ("accuracy", "macro_f1", "ece"):
                 yield EvalResult(
@@ -40,16 +43,9 @@ def _eval_results(results: dict):
 
 
 def results_table(results: dict) -> str:
-    """The figures of a run, on those of its splits that are there, as a Markdown table."""
-    lines = ["| split | pictures | n | accuracy (95 % interval) | macro F1 | ECE |", "|---|---|---|---|---|---|"]
-    for split in ("validation", "test"):
-        for source, figures in results.get(split, {}).items():
-            low, high = figures["accuracy_interval"]
-            lines.append(
-                f"| {split} | {source} | {figures['n']:,} | {figures['accuracy']:.2%} ({low:.2%} to {high:.2%}) "
-                f"| {figures['macro_f1']:.2%} | {figures['ece']:.2%} |"
-            )
-    return "\n".join(lines)
+    """The figures of a run, as a Markdown table."""
+    splits = {f"{source}, {split}": figures for split in SPLITS for source, figures in results[split].items()}
+    return figures_table(splits)
 
 
 def _text(results: dict, model_id: str | None) -> str:
@@ -58,7 +54,7 @@ def _text(results: dict, model_id: str | None) -> str:
     labels = results["labels"]
     recalls = [
         f"| {split} | {source} | " + " | ".join(_share(figures["recall"].get(label)) for label in labels) + " |"
-        for split in ("validation", "test")
+        for split in SPLITS
         for source, figures in results[split].items()
     ]
     sources = ", ".join(f"{n:,} of {source}" for source, n in results["train"].items())

@@ -33,6 +33,11 @@ def test_a_configuration_survives_saving(tmp_path):
         {"min_contrast": 2.0},
         {"dropout": 1.0},
         {"image_size": "large"},
+        {"image_size": 100},
+        {"ink_hidden_sizes": [8, 16]},
+        {"ink_depths": [0, 1, 1, 1]},
+        {"temperature": 0.0},
+        {"rejection_threshold": 1.5},
     ],
 )
 def test_a_value_that_cannot_be_is_refused(values):

@@ -1,12 +1,16 @@
+import base64
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
 import torch
-from conftest import scan
+from conftest import python, scan
 from PIL import Image
 
 from digit_model import DigitImageProcessor, UnreadableImageError
+from digit_model.image_processing_digit import open_image
 
 processor = DigitImageProcessor()
 
@@ -114,12 +118,82 @@ def test_a_processor_survives_saving(tmp_path, digits):
     assert loaded(scan(digits[0]), return_tensors="np")["pixel_values"].shape == (1, 1, 64, 64)
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\nand then nothing"])
-def test_a_file_that_is_no_picture_is_one_sentence(tmp_path, content):
+def png(width: int, height: int) -> bytes:
+    """A file of a few bytes that says it has so many pixels."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    pixels = zlib.compress(bytes(100_001))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "broken.png is not a picture that can be read; save it as PNG or JPEG."),
+        (b"no picture", "broken.png is not a picture that can be read; save it as PNG or JPEG."),
+        (b"\x89PNG\r\n\x1a\nand then nothing", "broken.png cannot be read"),
+        (png(1, 1), "broken.png has 1 x 1 pixels, too few to read anything; bring a larger one."),
+        (png(100_000, 1), "broken.png has 100000 x 1 pixels, too few to read anything"),
+        (png(12_000, 12_000), "broken.png has 12000 x 12000 pixels, more than 100,000,000 in all; save it smaller."),
+        (png(20_000, 20_000), "broken.png cannot be read"),
+    ],
+    ids=["empty", "text", "damaged", "one pixel", "a line", "large", "bomb"],
+)
+def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path, content, sentence):
     (tmp_path / "broken.png").write_bytes(content)
-    with pytest.raises(UnreadableImageError, match="broken.png") as error:
+    with pytest.raises(UnreadableImageError) as error:
         processor(str(tmp_path / "broken.png"))
+    assert sentence in str(error.value) and "\n" not in str(error.value)
+
+
+MEMORY = """
+import resource, sys
+from digit_model import DigitImageProcessor, UnreadableImageError
+read = DigitImageProcessor()
+for path in sys.argv[1:]:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    try:
+        read(path)
+    except UnreadableImageError as error:
+        print("refused:", error)
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024, "MB")
+"""
+
+
+def test_no_picture_takes_more_memory_than_its_own_pixels(tmp_path, digits):
+    scan(digits[0]).save(tmp_path / "small.png")
+    Image.new("RGB", (9000, 6000), "white").save(tmp_path / "54_megapixels.jpg")
+    (tmp_path / "bomb.png").write_bytes(png(20_000, 20_000))
+    Image.new("L", (100_000, 4)).save(tmp_path / "line.png")
+    done = python(
+        "-c", MEMORY, *(tmp_path / f"{name}" for name in ("small.png", "54_megapixels.jpg", "bomb.png", "line.png"))
+    )
+    assert done.returncode == 0, done.stderr
+    used = [int(line.split()[0]) for line in done.stdout.splitlines() if line.endswith("MB")]
+    assert len(used) == 4 and max(used) < 60 and done.stdout.count("refused") == 1
+
+
+def test_a_large_jpeg_is_decoded_small(tmp_path):
+    Image.new("RGB", (4000, 3000)).save(tmp_path / "phone.jpg")
+    assert open_image(tmp_path / "phone.jpg").size == (4000, 3000)
+    assert open_image(tmp_path / "phone.jpg", min_side=400).size == (500, 375)
+
+
+def test_an_address_that_does_not_answer_is_one_sentence():
+    with pytest.raises(UnreadableImageError, match="http://127.0.0.1:9/no.png cannot be fetched") as error:
+        processor("http://127.0.0.1:9/no.png")
     assert "\n" not in str(error.value)
+
+
+def test_a_data_uri_and_the_bytes_of_a_file_are_pictures_too(digits):
+    file = io.BytesIO()
+    scan(digits[5]).save(file, "PNG")
+    uri = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    for source in (uri, file):
+        assert np.array_equal(page_of(source), page_of(scan(digits[5])))
 
 
 def test_a_truncated_picture_is_one_sentence(tmp_path, digits):

@@ -5,6 +5,7 @@ from conftest import scan
 from PIL import Image, ImageOps
 
 from digit_model import DigitConfig, DigitForImageClassification, DigitImageProcessor, load_checkpoint
+from digit_model.modeling_digit import NO_LABEL, DigitFrame, _label_loss
 
 processor = DigitImageProcessor()
 
@@ -23,8 +24,10 @@ def answers(model, images) -> list[int]:
     return model(pages_of(images)).logits.argmax(-1).tolist()
 
 
-def test_the_classifier_stays_small():
-    assert DigitForImageClassification(DigitConfig()).num_parameters() <= 400_000
+def test_the_networks_stay_small():
+    model = DigitForImageClassification(DigitConfig())
+    assert sum(weight.numel() for weight in model.classifier.parameters()) <= 400_000
+    assert sum(weight.numel() for weight in model.ink.parameters()) <= 500_000
 
 
 def test_the_released_checkpoint_reads_the_shipped_test_digits(model, mnist):
@@ -85,7 +88,68 @@ def test_labels_give_a_loss_and_a_tuple_can_be_had(model, digits):
     assert len(model(pages_of(digits), return_dict=False)) == 2
 
 
-def test_the_loss_reaches_every_weight(digits):
+def test_the_loss_of_labels_and_ink_reaches_every_weight(digits):
     model = DigitForImageClassification(DigitConfig(hidden_sizes=[8, 8], depths=[1, 1]))
-    model(pages_of(digits), labels=torch.arange(10)).loss.backward()
+    pages = pages_of([scan(digit) for digit in digits])
+    model(pages, labels=torch.arange(10), ink_labels=(pages < 0.5).float()).loss.backward()
     assert all(parameter.grad is not None and parameter.grad.any() for parameter in model.parameters())
+
+
+def test_frames_are_read_after_the_pages_of_a_batch(model, digits):
+    pages, frames = pages_of([scan(digit) for digit in digits[:4]]), pages_of(digits[4:])
+    with torch.inference_mode():
+        assert model(pages, frames=frames).logits.argmax(-1).tolist() == list(range(10))
+
+
+def test_a_picture_of_no_label_costs_least_where_all_scores_are_equal():
+    unsure, sure = torch.zeros(1, 10), torch.eye(10)[:1] * 5
+    no_label, label, ignored = torch.tensor([NO_LABEL]), torch.tensor([0]), torch.tensor([-100])
+    assert _label_loss(unsure, no_label) == pytest.approx(np.log(10))
+    assert _label_loss(sure, no_label) > _label_loss(unsure, no_label)
+    assert _label_loss(sure, label) == pytest.approx(torch.nn.functional.cross_entropy(sure, label).item())
+    assert _label_loss(sure, ignored) == 0
+    assert _label_loss(torch.cat([sure, unsure]), torch.cat([label, ignored])) == _label_loss(sure, label)
+
+
+def test_the_temperature_changes_the_scores_and_no_answer(model, digits):
+    with torch.inference_mode():
+        cool = model(pages_of(digits)).logits
+        temperature = model.config.temperature
+        model.config.temperature = 2 * temperature
+        warm = model(pages_of(digits)).logits
+        model.config.temperature = temperature
+    assert torch.allclose(warm * 2, cool, atol=1e-5)
+
+
+def ink_of(*marks: tuple[slice, slice]) -> torch.Tensor:
+    ink = torch.zeros(1, 1, 128, 128)
+    for rows, columns in marks:
+        ink[:, :, rows, columns] = 1
+    return ink
+
+
+STEM = (slice(30, 100), slice(60, 68))
+
+
+@pytest.mark.parametrize(
+    "dirt",
+    [
+        (slice(8, 12), slice(8, 12)),  # a speck
+        (slice(0, 128), slice(122, 124)),  # a rest of a rule at the border
+        (slice(0, 10), slice(100, 128)),  # the corner of a table
+    ],
+)
+def test_the_frame_holds_the_digit_and_not_the_dirt(dirt):
+    frame = DigitFrame(DigitConfig())
+    assert torch.allclose(frame(ink_of(STEM, dirt)), frame(ink_of(STEM)), atol=1e-5)
+
+
+def test_the_frame_holds_all_strokes_of_a_digit():
+    flag = (slice(30, 38), slice(76, 100))  # of a 5, not touching its stem
+    frame = DigitFrame(DigitConfig())
+    assert not torch.allclose(frame(ink_of(STEM, flag)), frame(ink_of(STEM)), atol=0.1)
+
+
+def test_a_mark_at_the_border_is_framed_where_there_is_no_other():
+    frame = DigitFrame(DigitConfig())(ink_of((slice(0, 60), slice(0, 8))))
+    assert frame.max() == 1

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import MNIST, ROOT, python, scan
 from huggingface_hub import ModelCard
+from safetensors.torch import load_file
 
 SMALL = ["--mnist", MNIST, "--per_device_train_batch_size", "32"]
 
@@ -54,9 +55,10 @@ def test_twenty_steps_leave_a_checkpoint_that_another_process_reads(run, digits,
 
 def test_the_output_shows_the_data_and_the_final_figures(run):
     _, done = run
-    for text in ("train      mnist", "288,170 parameters", "accuracy (95 % interval)"):
+    for text in ("train      mnist", "parameters, 270 pictures", "accuracy (95 % interval)"):
         assert text in done.stdout
-    assert done.stdout.index("| validation | mnist | 30 |") < done.stdout.index("| test | mnist | 200 |")
+    assert done.stdout.index("| mnist, validation | 30 |") < done.stdout.index("| mnist, test | 200 |")
+    assert "| pages, validation |" in done.stdout
 
 
 def test_the_curves_are_written_for_tensorboard(run):
@@ -75,6 +77,31 @@ def test_the_card_and_the_results_say_the_same(run):
                 assert measured[split, source, metric] == figures[metric]
             assert f"{figures['n']:,} | {figures['accuracy']:.2%}" in card.text
     assert results["command"] in card.text
+
+
+def test_the_checkpoint_is_calibrated_on_validation_pictures(run):
+    output, _ = run
+    config, results = (json.loads((output / name).read_text()) for name in ("config.json", "results.json"))
+    for name in ("temperature", "rejection_threshold"):
+        assert config[name] == results["calibration"][name]
+    assert config["temperature"] > 0 and 0.1 <= config["rejection_threshold"] <= 1
+    assert results["calibration"]["n"] > 900
+
+
+def test_a_frozen_ink_network_is_left_as_it_is(run, tmp_path, custom_folder):
+    output, _ = run
+    further = ["--model_name_or_path", output, "--custom_data", custom_folder, "--freeze_ink", "--max_steps", "3"]
+    done = train(tmp_path, *further)
+    assert done.returncode == 0, done.stderr
+    before, after = (load_file(folder / "model.safetensors") for folder in (output, tmp_path))
+    changed = {name.split(".")[0] for name in before if not before[name].equal(after[name])}
+    assert changed == {"classifier"}
+
+
+def test_pictures_that_show_no_digit_can_be_brought(tmp_path, custom_folder):
+    done = train(tmp_path / "run", "--not_digits", custom_folder, "--max_steps", "2")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "run" / "results.json").read_text())["calibration"]["n"] > 940
 
 
 def test_a_killed_run_goes_on_where_its_last_checkpoint_was(tmp_path):
@@ -121,7 +148,7 @@ def test_two_processes_train_and_write_once(tmp_path):
     results = json.loads((tmp_path / "results.json").read_text())
     # 270 pictures are 5 steps of 2 x 32 pictures an epoch
     assert (results["processes"], results["steps"], results["epochs"]) == (2, 5, 1)
-    assert done.stdout.count("| test | mnist |") == 1
+    assert done.stdout.count("| mnist, test |") == 1
 
 
 def test_accelerate_launches_it(tmp_path):
@@ -149,6 +176,7 @@ def test_letters_train_with_the_same_command_and_a_checkpoint_trains_further(tmp
         (["--mnist", "./nowhere"], "There is no MNIST folder ./nowhere"),
         (["--mnist", "ylecun/mnist"], "MNIST cannot be loaded from ylecun/mnist"),
         (["--custom_data", "./nowhere"], "There is no custom data at ./nowhere"),
+        (["--not_digits", "./nowhere"], "./nowhere holds no pictures"),
         (["--model_name_or_path", "./nowhere"], "No digit model can be loaded from ./nowhere"),
         (["--resume_from_checkpoint", "./nowhere"], "There is no whole checkpoint of a run at ./nowhere"),
         (["--validation_fraction", "2"], "must lie between 0 and 1"),

@@ -1,0 +1,171 @@
+"""
+Frames of what is no digit: letters and symbols of the fonts that come with matplotlib, scribbles, and noise.
+
+A model that has only ever seen digits names one whatever it is shown; these teach it to say that it cannot.
+"""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import torch
+from datasets import Dataset, load_dataset
+from datasets.data_files import EmptyDatasetError
+from datasets.exceptions import DatasetNotFoundError
+from matplotlib.ft2font import FT2Font
+from PIL import Image, ImageDraw, ImageFont
+
+from .errors import DataError
+
+FRAME_SIZE = 28
+
+_FONTS = {"train": ("DejaVuS*.ttf", "STIXGeneral*.ttf"), "validation": ("cm[bst][0-9st]*.ttf", "cmr10.ttf")}
+_RANGES = [
+    range(0x21, 0x7F),  # ASCII
+    range(0x391, 0x3CA),  # Greek
+    range(0x410, 0x450),  # Cyrillic
+    range(0x2190, 0x2200),  # arrows
+    range(0x2200, 0x2300),  # mathematical operators
+    range(0x25A0, 0x2600),  # geometric shapes
+    range(0x2600, 0x2680),  # miscellaneous symbols
+]
+_LOOKALIKES = set(
+    "0123456789"
+    "BIOQSYZabgijloqsyz!$&'()/\\[]{|}§"
+    "ΒΖΘΙΟΦΥαβγδεζθιλξοςσφω"
+    "БВЗОУФЧЭЬЪЫабвзоуфчэьъы"
+    "↰↱↲↳↴↵↼↽↾↿⇀⇁⇂⇃"
+    "⊥∕∖∂∅∈∊∋∍∣∤∥∫∮⊖⊘⊙⊚⊛⊝⌀∘∙⋅"
+    "■□▢▮▯▬▭▰▱▲△◆◇◊○◌◍◎●◐◑◒◓◔◕◖◗◘◙◚◛◦◯"
+    "☉☌☽☾"
+)  # what a person could write for a digit, or read as one
+
+
+def not_digits(count: int, labels: list[str], split: str = "train", seed: int = 0) -> torch.Tensor:
+    """
+    Args:
+        count: How many.
+        labels: What the model is to name; where they are not all numbers, no letters are drawn either.
+        split: "train" or "validation", which have no font in common.
+        seed: The same seed draws the same.
+
+    Returns:
+        uint8 (count, 1, 28, 28), ink bright; seven in ten are letters or symbols.
+    """
+    random = np.random.default_rng([seed, len(split)])
+    fonts = [path for pattern in _FONTS[split] for path in sorted(_font_folder().glob(pattern))]
+    with_letters = all(label.isdecimal() for label in labels)
+    glyphs = {path: [char for char in _characters(path) if with_letters or not char.isalpha()] for path in fonts}
+    drawers = [_scribble, _loops, _hatching, _blots, _noise]
+    frames = np.empty((count, 1, FRAME_SIZE, FRAME_SIZE), dtype=np.uint8)
+    for frame in frames:
+        if random.random() < 0.7:
+            path = fonts[random.integers(len(fonts))]
+            frame[0] = _letter(random, path, glyphs[path][random.integers(len(glyphs[path]))])
+        else:
+            frame[0] = drawers[random.integers(len(drawers))](random)
+    return torch.from_numpy(frames)
+
+
+def read_not_digits(folder: str) -> Dataset:
+    """
+    Pictures of somebody's own that show no digit, with the columns `image` and `label` (always -1).
+
+    Raises:
+        DataError: If the folder, and those in it, hold no picture.
+    """
+    try:
+        rows = load_dataset("imagefolder", data_dir=folder, split="train", drop_labels=True)
+    except (DatasetNotFoundError, EmptyDatasetError, FileNotFoundError, ValueError):
+        raise DataError(f"{folder} holds no pictures; name a folder of pictures that show no digit.") from None
+    return rows.add_column("label", [-1] * len(rows))
+
+
+def _font_folder() -> Path:
+    return Path(matplotlib.get_data_path(), "fonts", "ttf")
+
+
+def _characters(path: Path) -> list[str]:
+    there = FT2Font(str(path)).get_charmap()
+    return [chr(code) for codes in _RANGES for code in codes if code in there and chr(code) not in _LOOKALIKES]
+
+
+def _letter(random: np.random.Generator, path: Path, letter: str) -> Image.Image:
+    """A letter whose longest side is 20 to 28 pixels: as the frame step makes it, or as it fills a picture."""
+    frame = Image.new("L", (FRAME_SIZE, FRAME_SIZE))
+    left, top, right, bottom = ImageFont.truetype(str(path), 100).getbbox(letter)
+    longest = FRAME_SIZE if random.random() < 0.3 else random.uniform(18, 22)
+    font = ImageFont.truetype(str(path), 100 * longest / max(right - left, bottom - top, 1))
+    left, top, right, bottom = font.getbbox(letter)
+    place = ((FRAME_SIZE - left - right) / 2, (FRAME_SIZE - top - bottom) / 2)
+    ImageDraw.Draw(frame).text(place, letter, fill=255, font=font)
+    return frame
+
+
+_FINE = 4  # scribbles are drawn this much larger, so that their edges are soft
+
+
+def _canvas() -> tuple[Image.Image, ImageDraw.ImageDraw]:
+    canvas = Image.new("L", (FRAME_SIZE * _FINE, FRAME_SIZE * _FINE))
+    return canvas, ImageDraw.Draw(canvas)
+
+
+def _pen(random: np.random.Generator) -> int:
+    return int(random.uniform(1.2, 4.5) * _FINE)
+
+
+def _curve(points: np.ndarray, steps: int = 12) -> list[tuple[float, float]]:
+    """A smooth line through points (P, 2), as Catmull and Rom draw it."""
+    before, here, after, beyond = points[:-3], points[1:-2], points[2:-1], points[3:]
+    t = np.linspace(0, 1, steps)[:, None, None]
+    curve = here + (after - before) / 2 * t
+    curve = curve + (before - 2.5 * here + 2 * after - beyond / 2) * t**2
+    curve = curve + ((beyond - before) / 2 + 1.5 * (here - after)) * t**3
+    return [tuple(point) for point in curve.transpose(1, 0, 2).reshape(-1, 2)]
+
+
+def _scribble(random: np.random.Generator) -> Image.Image:
+    """Back and forth, as one tries out a pen or crosses something out."""
+    canvas, draw = _canvas()
+    turns = random.integers(7, 18)
+    along = np.linspace(0.1, 0.9, turns) + random.normal(0, 0.04, turns)
+    across = 0.5 + np.where(np.arange(turns) % 2, 0.35, -0.35) * random.uniform(0.4, 1, turns)
+    angle = random.uniform(0, np.pi)
+    points = np.stack([along, across], 1) - 0.5
+    points = points @ np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) + 0.5
+    draw.line(_curve(points * canvas.width), fill=255, width=_pen(random), joint="curve")
+    return canvas.reduce(_FINE)
+
+
+def _loops(random: np.random.Generator) -> Image.Image:
+    """A line that wanders about."""
+    canvas, draw = _canvas()
+    points = random.uniform(0.1, 0.9, (random.integers(9, 16), 2)) * canvas.width
+    draw.line(_curve(points), fill=255, width=_pen(random), joint="curve")
+    return canvas.reduce(_FINE)
+
+
+def _hatching(random: np.random.Generator) -> Image.Image:
+    """Straight lines anywhere, four or more."""
+    canvas, draw = _canvas()
+    for _ in range(random.integers(4, 10)):
+        draw.line([tuple(point) for point in random.uniform(4, canvas.width - 4, (2, 2))], 255, _pen(random))
+    return canvas.reduce(_FINE)
+
+
+def _blots(random: np.random.Generator) -> Image.Image:
+    """Dots and spots, three or more."""
+    canvas, draw = _canvas()
+    for _ in range(random.integers(3, 14)):
+        x, y = random.uniform(12, canvas.width - 12, 2)
+        width, height = random.uniform(2, 16, 2)
+        draw.ellipse([x - width, y - height, x + width, y + height], fill=255)
+    return canvas.reduce(_FINE)
+
+
+def _noise(random: np.random.Generator) -> Image.Image:
+    """Grain of any size, as a bad scan or a carpet has it."""
+    cells = int(random.integers(5, FRAME_SIZE + 1))
+    grain = Image.fromarray(random.integers(0, 256, (cells, cells), dtype=np.uint8))
+    grain = grain.resize((FRAME_SIZE, FRAME_SIZE), Image.Resampling.BICUBIC)
+    return grain.point(lambda value: max(0, (value - 110) * 2))

@@ -1,0 +1,88 @@
+"""A page before anybody writes on it: rules, squares, dots, a cheque's waves, light, things at the border."""
+
+import math
+
+import torch
+
+from .sampling import chance, log_uniform, smooth_field, uniform
+
+_KINDS = {"plain": 0.55, "ruled": 0.11, "squared": 0.11, "two_pitches": 0.13, "dotted": 0.04, "waves": 0.06}
+
+
+def printed_rules(n: int, size: int, device: torch.device) -> torch.Tensor:
+    """(N, size, size) in [0, 1]: where the paper is printed on, with any pitch, angle, perspective and bend."""
+    across, down = _paper_coordinates(n, size, device)
+    shares = torch.tensor(list(_KINDS.values()), device=device)
+    kind = torch.multinomial(shares, n, replacement=True)[:, None, None]
+    is_kind = {name: kind == index for index, name in enumerate(_KINDS)}
+
+    pitch = log_uniform(n, 0.05, 0.6, device)
+    aspect = torch.where(chance(n, 0.6, device), 1.0, uniform(n, 0.4, 2.0, device))
+    width = torch.minimum(uniform(n, 0.1, 1.0, device) ** 2 * 0.026 + 0.003, pitch / 4)
+    rows = _lines(down, pitch, uniform(n, 0, 1, device), width)
+    columns = _lines(across, pitch * aspect, uniform(n, 0, 1, device), width)
+    fine = pitch / torch.randint(2, 6, (n, 1, 1), device=device)
+    phase, is_dashed = uniform(n, 0, 1, device), chance(n, 0.5, device)
+    dash = ((across * uniform(n, 20, 60, device)) % 1 < 0.5) | ~is_dashed
+    fine_rows = _lines(down, fine, phase, width * 0.6) * dash
+    fine_columns = _lines(across, fine, phase, width * 0.6) * dash * chance(n, 0.4, device)
+    dots = _lines(down, pitch, phase, width * 2) * _lines(across, pitch, phase, width * 2)
+    wave = torch.sin(across * uniform(n, 5, 40, device) + uniform(n, 0, 6.3, device)) * uniform(n, 0, 0.05, device)
+    waves = _lines(down + wave, fine.clamp(max=0.08), phase, width * 0.6)
+    margin = _lines(across, torch.full_like(pitch, 3.0), 0.5 + uniform(n, -0.16, 0.16, device), width * 1.5)
+
+    both = torch.maximum(rows, columns)
+    faint = uniform(n, 0.2, 1.0, device)
+    printed = is_kind["ruled"] * torch.maximum(rows, margin * chance(n, 0.3, device))
+    printed += is_kind["squared"] * both
+    printed += is_kind["two_pitches"] * torch.maximum(both, torch.maximum(fine_rows, fine_columns) * faint)
+    printed += is_kind["dotted"] * dots
+    printed += is_kind["waves"] * torch.maximum(waves, rows * chance(n, 0.3, device))
+    return printed
+
+
+def border_objects(n: int, size: int, device: torch.device) -> torch.Tensor:
+    """(N, size, size) in [0, 1]: a table, a finger, a spiral or another sheet that reaches in from one side."""
+    axis = torch.linspace(0, 1, size, device=device)
+    row, column = axis[:, None], axis[None, :]
+    side = torch.randint(0, 4, (n, 1, 1), device=device)
+    along = torch.where(side % 2 == 0, column, row)
+    into = torch.where(side % 2 == 0, row, column)
+    into = torch.where(side < 2, into, 1 - into)
+    depth = uniform(n, 0.02, 0.14, device) + (along - 0.5) * uniform(n, -0.12, 0.12, device)
+    table = torch.sigmoid((depth - into) * log_uniform(n, 20, 400, device))
+    rings = ((along * uniform(n, 6, 24, device)) % 1 - 0.5).abs() < uniform(n, 0.1, 0.35, device)
+    spiral = rings & (into < depth.abs() + 0.03) & (into > depth * 0.2)
+    return torch.where(chance(n, 0.35, device), spiral.float(), table)
+
+
+def light(n: int, size: int, device: torch.device) -> torch.Tensor:
+    """(N, size, size) above 0: gradients, a lamp's cone or a lens's dark corners, and the edge of a shadow."""
+    axis = torch.linspace(-1, 1, size, device=device)
+    row, column = axis[:, None], axis[None, :]
+    field = smooth_field(n, 3, size, device) * uniform(n, 0, 0.5, device)
+    radius = (column - uniform(n, -0.4, 0.4, device)) ** 2 + (row - uniform(n, -0.4, 0.4, device)) ** 2
+    field = field - radius * uniform(n, 0, 0.35, device) * chance(n, 0.4, device)
+    angle = uniform(n, 0, 2 * math.pi, device)
+    beyond = column * angle.cos() + row * angle.sin() + uniform(n, -0.9, 0.9, device)
+    shadow = torch.sigmoid(beyond * log_uniform(n, 1.6, 55, device)) * uniform(n, 0.1, 0.6, device)
+    return torch.exp(field - shadow * chance(n, 0.3, device))
+
+
+def _paper_coordinates(n: int, size: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """How far across and down the sheet each pixel lies, in shares of the page."""
+    axis = torch.linspace(-0.5, 0.5, size, device=device)
+    row, column = axis[:, None], axis[None, :]
+    angle = torch.randn(n, 1, 1, device=device) * torch.where(chance(n, 0.1, device), 0.5, 0.06)
+    tilt = torch.randn(2, n, 1, 1, device=device) * 0.08
+    depth = 1 + tilt[0] * column + tilt[1] * row
+    bend = smooth_field(n, 3, size, device) * uniform(n, 0, 0.04, device) * chance(n, 0.5, device)
+    across = (column * angle.cos() + row * angle.sin()) / depth + bend
+    down = (-column * angle.sin() + row * angle.cos()) / depth + bend
+    return across, down
+
+
+def _lines(coordinate: torch.Tensor, pitch: torch.Tensor, phase: torch.Tensor, width: torch.Tensor) -> torch.Tensor:
+    """Antialiased parallel lines; pitch and width in shares of the page."""
+    distance = ((coordinate / pitch + phase) % 1 - 0.5).abs() * pitch
+    return ((width / 2 - distance) * coordinate.shape[-1] + 0.5).clamp(0, 1)

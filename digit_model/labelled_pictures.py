@@ -1,0 +1,85 @@
+"""Labelled pictures to measure a model on, from wherever people keep them."""
+
+from io import BytesIO
+from pathlib import Path
+from typing import NamedTuple
+
+from datasets import ClassLabel, Dataset, DatasetDict, Image, load_dataset
+from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import httpx
+
+
+class DatasetError(ValueError):
+    """A dataset that cannot be used; the message is one sentence for the person who named it."""
+
+
+class LabelledPicture(NamedTuple):
+    """
+    Attributes:
+        name: The file's, or the number of the row.
+        source: What `open_image` takes.
+        label: What it shows.
+    """
+
+    name: str
+    source: str | BytesIO
+    label: str
+
+
+def load_labelled(source: str, split: str | None = None) -> Dataset:
+    """
+    Args:
+        source: An image folder or a ZIP of one (`<label>/<name>.png`), a folder with a `metadata.jsonl` or
+            `metadata.csv` (`file_name`, `label`), a parquet file, a folder of such, or a dataset id on the Hub.
+        split: Which split; "test" if None and there is one, else the only one.
+
+    Returns:
+        Rows with the columns `image` (not decoded) and `label` (string).
+
+    Raises:
+        DatasetError: If it is missing, has no pictures or labels, or several splits and none of them "test".
+    """
+    try:
+        splits = _load(Path(source))
+    except (DatasetNotFoundError, DatasetGenerationError, HFValidationError, OSError, ValueError, httpx.HTTPError) as e:
+        reason = str(e).strip().split("\n")[0].rstrip(".")
+        raise DatasetError(
+            f"{source} cannot be read ({reason}); name an image folder or a ZIP of one, a parquet file, or a dataset "
+            "on the Hub."
+        ) from None
+    split = split or ("test" if "test" in splits else next(iter(splits)) if len(splits) == 1 else None)
+    if split not in splits:
+        raise DatasetError(f"{source} has the splits {', '.join(splits)}: name one with --split.")
+    return _with_text_labels(splits[split], source)
+
+
+def labelled_picture(rows: Dataset, number: int) -> LabelledPicture:
+    """A row that `load_labelled` gives."""
+    row = rows[number]
+    image = row["image"]
+    name = Path(image["path"]).name if image["path"] else str(number)
+    return LabelledPicture(name, BytesIO(image["bytes"]) if image["bytes"] else image["path"], row["label"])
+
+
+def _load(path: Path) -> DatasetDict:
+    if path.suffix == ".parquet":
+        return load_dataset("parquet", data_files=str(path))
+    if path.suffix.lower() == ".zip":
+        return load_dataset("imagefolder", data_files=str(path), drop_labels=False)
+    if path.is_dir() and not any(path.rglob("*.parquet")):
+        has_metadata = any(path.rglob("metadata.*"))
+        return load_dataset("imagefolder", data_dir=str(path), drop_labels=None if has_metadata else False)
+    return load_dataset(str(path))
+
+
+def _with_text_labels(rows: Dataset, source: str) -> Dataset:
+    images = [name for name, feature in rows.features.items() if isinstance(feature, Image)]
+    labels = [name for name in ("label", "labels", "text") if name in rows.features]
+    if not images or not labels:
+        raise DatasetError(f"{source} needs a column of pictures and one named label; it has {rows.column_names}.")
+    feature = rows.features[labels[0]]
+    texts = rows[labels[0]]
+    texts = feature.int2str(list(texts)) if isinstance(feature, ClassLabel) else [str(text) for text in texts]
+    rows = rows.select_columns(images[:1]).rename_columns({images[0]: "image"} if images[0] != "image" else {})
+    return rows.cast_column("image", Image(decode=False)).add_column("label", texts)

@@ -1,0 +1,71 @@
+"""
+How long a picture takes from its file to its label, beside the public OCR package ddddocr in the same run.
+
+    pip install ddddocr
+    python tests/benchmark_reading.py [PHOTO]
+
+Reads one 512-pixel photo (a made one if none is named) with both in turns, and MNIST frames in batches with the whole
+model and with its classifier alone. Exits with 1 where a photo takes more than twice ddddocr's time, or the model reads
+less than 0.8 of the frames that its classifier does.
+"""
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+import torch
+from datasets import load_dataset
+from PIL import Image
+
+from digit_model import DigitImageClassificationPipeline, load_checkpoint
+
+REPEATS = 200
+
+
+def made_photo(folder: Path) -> Path:
+    """A shipped digit on grey paper, as large as a phone sends it."""
+    digit = load_dataset(str(ROOT / "tests" / "data" / "mnist"), split="test")[0]["image"]
+    page = Image.new("RGB", (384, 512), (180, 180, 175))
+    page.paste((60, 60, 90), (90, 130), digit.resize((220, 220), Image.Resampling.BICUBIC))
+    page.save(folder / "photo.jpg", quality=90)
+    return folder / "photo.jpg"
+
+
+def milliseconds(*functions: Callable[[], object]) -> list[float]:
+    """The median of each, called in turns so that all meet the same noise."""
+    times = [[] for _ in functions]
+    for repeat in range(REPEATS + 10):
+        for function, measured in zip(functions, times):
+            start = time.perf_counter()
+            function()
+            if repeat >= 10:
+                measured.append((time.perf_counter() - start) * 1000)
+    return [statistics.median(measured) for measured in times]
+
+
+def main() -> None:
+    import ddddocr
+
+    model, processor = load_checkpoint()
+    classifier = DigitImageClassificationPipeline(model=model, image_processor=processor)
+    ocr = ddddocr.DdddOcr(show_ad=False)
+    with tempfile.TemporaryDirectory() as scratch:
+        photo = Path(sys.argv[1]) if len(sys.argv) > 1 else made_photo(Path(scratch))
+        ours, theirs = milliseconds(lambda: classifier(str(photo)), lambda: ocr.classification(photo.read_bytes()))
+    print(f"one photo: {ours:.1f} ms, ddddocr {theirs:.1f} ms, ratio {ours / theirs:.2f}")
+
+    frames = torch.rand(500, 1, 28, 28)
+    with torch.inference_mode():
+        whole, alone = milliseconds(lambda: model(frames), lambda: model.classifier(frames))
+    print(f"500 frames: model {whole:.1f} ms, its classifier alone {alone:.1f} ms, ratio {alone / whole:.2f}")
+    sys.exit(ours > 2 * theirs or alone < 0.8 * whole)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+import sys
+
+import numpy as np
+import pytest
+import torch
+from conftest import MNIST, python
+from PIL import Image
+
+from data_prep import Pages, not_digits
+from data_prep.camera import jpeg
+from data_prep.strokes import thin, write
+
+
+@pytest.fixture
+def frames(digits) -> torch.Tensor:
+    return torch.from_numpy(np.stack([np.asarray(digit) for digit in digits]))[:, None].float() / 255
+
+
+def only(**shares) -> Pages:
+    return Pages(**{"empty": 0, "string": 0, "straight": 0, "neighbour": 0} | shares)
+
+
+def test_a_page_and_its_ink_have_one_shape_and_range(frames):
+    batch = Pages()(frames)
+    assert batch.pages.shape == batch.ink.shape == (10, 1, 128, 128) and batch.is_single.shape == (10,)
+    for images in (batch.pages, batch.ink):
+        assert images.dtype == torch.float32 and images.min() >= 0 and images.max() <= 1
+
+
+def test_the_same_seed_gives_the_same_pages_and_another_one_others(frames):
+    batches = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        batches.append(Pages()(frames).pages)
+    assert torch.equal(batches[0], batches[1]) and not torch.equal(batches[0], batches[2])
+
+
+def test_digits_stand_anywhere_from_a_tenth_of_the_page_to_all_of_it(frames):
+    torch.manual_seed(0)
+    is_ink = only()(frames.repeat(40, 1, 1, 1)).ink[:, 0] > 0.5
+    rows, columns = is_ink.any(2), is_ink.any(1)
+    heights = rows.sum(1)[rows.any(1)] / 128
+    assert heights.min() < 0.12 and heights.max() > 0.85
+    middles = torch.stack([axis.float().argmax(1) for axis in (rows, columns)])
+    assert (middles < 10).any(1).all() and (middles > 90).any(1).all()
+
+
+def test_a_page_without_writing_has_no_ink_and_counts_for_no_label(frames):
+    batch = only(empty=1)(frames)
+    assert not batch.ink.any() and not batch.is_single.any()
+    assert batch.pages.flatten(1).std(1).gt(0.005).any()  # the paper is there all the same
+
+
+def test_a_string_is_written_in_one_row_and_counts_for_no_label(frames):
+    torch.manual_seed(0)
+    batch = only(string=1)(frames.repeat(4, 1, 1, 1))
+    assert not batch.is_single.any()
+    is_ink = batch.ink[:, 0] > 0.5
+    assert (is_ink.any(1).sum(1) > is_ink.any(2).sum(1)).float().mean() > 0.8  # wider than high
+
+
+def test_straight_lines_of_a_pen_are_ink_that_ends_on_the_page(frames):
+    torch.manual_seed(0)
+    batch = only(straight=1)(frames.repeat(4, 1, 1, 1))
+    assert not batch.is_single.any()
+    is_ink = batch.ink[:, 0] > 0.5
+    assert is_ink.any(2).any(1).float().mean() > 0.9  # the others lie off the sheet
+    runs = torch.maximum(is_ink.sum(1).amax(1), is_ink.sum(2).amax(1))
+    assert runs.max() < 120 and runs.float().mean() > 15
+
+
+def test_a_neighbour_is_ink_as_well(frames):
+    torch.manual_seed(0)
+    alone = only()(frames.repeat(4, 1, 1, 1)).ink
+    torch.manual_seed(0)
+    together = only(neighbour=1)(frames.repeat(4, 1, 1, 1)).ink
+    border = torch.ones(128, 128, dtype=torch.bool)
+    border[2:-2, 2:-2] = False
+    assert (together[..., border] > 0.5).any((1, 2)).float().mean() > (alone[..., border] > 0.5).any(
+        (1, 2)
+    ).float().mean()
+
+
+def test_ink_is_darker_than_its_paper_or_lighter_on_inverted_pages(frames):
+    torch.manual_seed(0)
+    batch = only()(frames.repeat(20, 1, 1, 1))
+    strength = []
+    for page, ink in zip(batch.pages[:, 0], batch.ink[:, 0]):
+        if (ink > 0.9).any():
+            strength.append((page[ink < 0.1].mean() - page[ink > 0.9].mean()).item())
+    assert 0.6 < np.mean(np.array(strength) > 0) < 0.95
+    assert np.abs(strength).max() > 0.5 and np.abs(strength).min() < 0.1
+
+
+@pytest.mark.parametrize("width", [2.0, 5.0, 12.0])
+def test_a_pen_is_as_wide_as_it_was_asked_for(width):
+    bar = torch.zeros(1, 1, 28, 28)
+    bar[:, :, 4:24, 13:15] = 1
+    side = torch.tensor([112.0])
+    ink = write(bar, torch.tensor([width]), torch.tensor([[64.0, 64.0]]), side, 128)[0]
+    assert ink[54:74].sum(1).mean() == pytest.approx(width, abs=1.1)
+
+
+def test_the_writers_own_pen_keeps_its_width():
+    bar = torch.zeros(1, 1, 28, 28)
+    bar[:, :, 4:24, 12:16] = 1
+    ink = write(bar, torch.zeros(1), torch.tensor([[64.0, 64.0]]), torch.tensor([112.0]), 128)[0]
+    assert ink[54:74].sum(1).mean() == pytest.approx(16, abs=3)
+
+
+def test_no_frames_are_no_pages():
+    assert write(torch.zeros(0, 1, 28, 28), torch.zeros(0), torch.zeros(0, 2), torch.zeros(0), 64).shape == (0, 64, 64)
+
+
+def test_thinning_leaves_one_connected_line():
+    bar = torch.zeros(1, 60, 60, dtype=torch.bool)
+    bar[:, 10:50, 25:34] = True
+    line = thin(bar, rounds=6)[0]
+    assert line.sum(1).max() == 1 and 28 <= line.sum() <= 40
+    rows = line.any(1).nonzero().flatten()
+    assert (rows.diff() == 1).all()
+
+
+def test_jpeg_of_a_low_quality_loses_more_than_one_of_a_high_quality():
+    torch.manual_seed(0)
+    images = torch.rand(1, 64, 64)
+    losses = [(jpeg(images, torch.full((1, 1, 1), quality)) - images).abs().mean() for quality in (95.0, 60.0, 20.0)]
+    assert losses[0] < losses[1] < losses[2] and losses[0] < 0.05
+
+
+def test_not_digits_are_frames_with_ink_and_repeat_by_seed():
+    digits = list("0123456789")
+    frames = not_digits(200, digits, seed=3)
+    assert frames.shape == (200, 1, 28, 28) and frames.dtype == torch.uint8
+    assert (frames.amax((1, 2, 3)) > 100).all()
+    assert torch.equal(frames, not_digits(200, digits, seed=3))
+    assert not torch.equal(frames, not_digits(200, digits, seed=4))
+    assert not torch.equal(frames, not_digits(200, digits, "validation", seed=3))
+
+
+def test_a_model_that_names_letters_is_not_taught_that_letters_are_nothing(monkeypatch):
+    module, drawn = sys.modules["data_prep.not_digits"], []
+    monkeypatch.setattr(
+        module, "_letter", lambda random, path, letter: drawn.append(letter) or Image.new("L", (28, 28))
+    )
+    module.not_digits(300, ["a", "b"])
+    assert drawn and not any(letter.isalpha() for letter in drawn)
+    drawn.clear()
+    module.not_digits(300, ["0", "1"])
+    assert any(letter.isalpha() for letter in drawn) and not set(drawn) & set("0123456789OoIlSZ")
+
+
+def test_pages_are_shown_on_a_contact_sheet(tmp_path):
+    done = python("-m", "data_prep", "pages", "--mnist", MNIST, "--contact_sheet", tmp_path / "pages.png")
+    assert done.returncode == 0, done.stderr
+    sheet = Image.open(tmp_path / "pages.png")
+    assert sheet.width > 10 * 128 and sheet.height > 12 * 128 and len(sheet.getcolors(1 << 24)) == 256

@@ -1,0 +1,92 @@
+"""Every way in which people bring a digit: the same digit is read."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import scan
+from PIL import Image, ImageFilter, ImageOps
+
+from data_prep.strokes import write
+from digit_model import DigitImageClassificationPipeline, load_checkpoint
+
+
+@pytest.fixture(scope="module")
+def classifier() -> DigitImageClassificationPipeline:
+    model, processor = load_checkpoint()
+    return DigitImageClassificationPipeline(model=model, image_processor=processor)
+
+
+def coloured(digit: Image.Image, ink: tuple, paper: tuple) -> Image.Image:
+    return ImageOps.colorize(scan(digit, side=240, ink=0), black=ink, white=paper)
+
+
+def transparent(digit: Image.Image, tone: int = 0) -> Image.Image:
+    """A canvas: strokes of one tone on nothing."""
+    drawing = Image.new("RGBA", (280, 280), (tone, tone, tone, 0))
+    drawing.putalpha(digit.resize(drawing.size, Image.Resampling.BICUBIC))
+    return drawing
+
+
+def saved(image: Image.Image, path: Path, **options) -> str:
+    image.save(path, **options)
+    return str(path)
+
+
+def pasted(digit: Image.Image, page: tuple[int, int], side: int, place: tuple[int, int]) -> Image.Image:
+    sheet = Image.new("L", page, 245)
+    sheet.paste(25, place, digit.resize((side, side), Image.Resampling.BICUBIC))
+    return sheet
+
+
+def with_pen(digit: Image.Image, width: float) -> Image.Image:
+    frame = torch.from_numpy(np.asarray(digit) / np.float32(255))[None, None]
+    ink = write(frame, torch.tensor([width]), torch.tensor([[150.0, 150.0]]), torch.tensor([320.0]), 300)[0]
+    return Image.fromarray((255 - ink * 230).byte().numpy())
+
+
+def sideways(digit: Image.Image, path: Path) -> str:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 270 degrees to see it upright
+    return saved(scan(digit, side=300).transpose(Image.Transpose.ROTATE_90), path, exif=exif, quality=90)
+
+
+STYLES: dict[str, Callable[[Image.Image, Path], object]] = {
+    "black on white": lambda digit, folder: scan(digit, side=200, ink=0),
+    "white on black": lambda digit, folder: ImageOps.invert(scan(digit, side=200, ink=0)),
+    "blue on yellow": lambda digit, folder: coloured(digit, (20, 40, 160), (250, 240, 150)),
+    "red on white": lambda digit, folder: coloured(digit, (220, 30, 30), (255, 255, 255)),
+    "white on green": lambda digit, folder: coloured(digit, (250, 250, 250), (20, 80, 50)),
+    "transparent file": lambda digit, folder: saved(transparent(digit), folder / "clear.png"),
+    "transparent file, light": lambda digit, folder: saved(transparent(digit, 255), folder / "light.png"),
+    "transparent array": lambda digit, folder: np.asarray(transparent(digit)),
+    "canvas": lambda digit, folder: transparent(digit),
+    "tiny in a corner": lambda digit, folder: pasted(digit, (500, 400), 70, (425, 5)),
+    "a tenth of the page": lambda digit, folder: pasted(digit, (600, 600), 84, (150, 380)),
+    "touching the edge": lambda digit, folder: ImageOps.invert(digit.crop(digit.getbbox()).resize((140, 180))),
+    "hairline": lambda digit, folder: with_pen(digit, 3.0),
+    "thick marker": lambda digit, folder: scan(digit, side=300, ink=0).filter(ImageFilter.MinFilter(9)),
+    "12 megapixels": lambda digit, folder: saved(pasted(digit, (4000, 3000), 1600, (900, 500)), folder / "phone.jpg"),
+    "20x20": lambda digit, folder: ImageOps.invert(digit).resize((20, 20), Image.Resampling.LANCZOS),
+    "16 bit": lambda digit, folder: saved(
+        Image.fromarray(np.asarray(scan(digit)).astype(np.uint16) * 257), folder / "deep.png"
+    ),
+    "CMYK": lambda digit, folder: saved(coloured(digit, (0, 0, 90), (255, 255, 255)).convert("CMYK"), folder / "p.jpg"),
+    "palette": lambda digit, folder: saved(coloured(digit, (90, 0, 0), (255, 250, 220)).quantize(8), folder / "p.png"),
+    "sideways": lambda digit, folder: sideways(digit, folder / "sideways.jpg"),
+    "animation": lambda digit, folder: saved(
+        scan(digit), folder / "moving.gif", save_all=True, append_images=[Image.new("L", (96, 96))]
+    ),
+}
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_a_digit_is_read_as_itself_in_every_style(classifier, digits, tmp_path, style):
+    answers = []
+    for digit in digits:
+        answers.append(classifier(STYLES[style](digit, tmp_path), top_k=1)[0])
+    assert [answer["label"] for answer in answers] == [str(label) for label in range(10)]
+    threshold = classifier.model.config.rejection_threshold
+    assert all(answer["score"] >= threshold for answer in answers), "a digit this clear has to be answered"
