@@ -27,6 +27,7 @@ from digit_model import (
 TITLE = "# Handwritten digits · হাতে লেখা অঙ্ক\nDraw a digit, or bring a picture of one. · একটি অঙ্ক আঁকুন, অথবা একটি ছবি দিন।"
 DRAW_A_DIGIT = "Draw a digit · একটি অঙ্ক আঁকুন"
 NO_DIGIT = "No digit found · কোনো অঙ্ক পাওয়া যায়নি"
+UNSURE = "I cannot read this as one digit · একটি অঙ্ক হিসেবে পড়া যাচ্ছে না"
 NO_PICTURE = "This file cannot be read; save it as PNG or JPEG · ফাইলটি পড়া যাচ্ছে না; PNG বা JPEG হিসেবে দিন"
 CANVAS_SIDE = 320
 # an empty Sketchpad waits for its visitor to pick the brush, and swallows the first stroke; one with a layer does not
@@ -49,8 +50,10 @@ class Reader:
         frame = (output.frames[0, 0] * 255).byte().numpy()
         if not output.logits.any():
             return if_blank, None
-        scores = output.logits[0].softmax(0).tolist()
-        return dict(zip(self.model.config.id2label.values(), scores)), frame.repeat(8, 0).repeat(8, 1)
+        scores, enlarged = output.logits[0].softmax(0).tolist(), frame.repeat(8, 0).repeat(8, 1)
+        if max(scores) < self.model.config.rejection_threshold:
+            return UNSURE, enlarged
+        return dict(zip(self.model.config.id2label.values(), scores)), enlarged
 
     def read_drawing(self, drawing: EditorValue | None) -> tuple[dict[str, float] | str, np.ndarray | None]:
         """Reads the digit on a canvas: its composite, RGBA, transparent where nothing was drawn."""

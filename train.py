@@ -124,12 +124,12 @@ class DigitTrainer(Trainer):
             frames = torch.cat([model.to_frames(inputs["pixel_values"]), inputs["frames"]])
         model.ink.train(not self.freeze_ink)
         frames = self.augmentation(frames)
-        chosen = torch.randperm(len(frames), device=frames.device)[: self.args.pages_per_step]
-        pages, ink, is_single = self.pages(frames[chosen])
+        on_pages = self.args.pages_per_step  # the first ones: custom pictures, as far as there are any, then MNIST
+        pages, ink, is_single = self.pages(frames[:on_pages])
         return {
             "pixel_values": pages,
             "frames": frames,
-            "labels": torch.cat([labels[chosen].where(is_single, -100), labels]),
+            "labels": torch.cat([labels[:on_pages].where(is_single, -100), labels]),
             "ink_labels": None if self.freeze_ink else ink,
         }
 

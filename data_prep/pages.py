@@ -47,7 +47,7 @@ class Pages:
     size: int = 128
     empty: float = 0.06
     string: float = 0.12
-    straight: float = 0.12
+    straight: float = 0.08
     neighbour: float = 0.12
 
     @torch.no_grad()
@@ -60,9 +60,10 @@ class Pages:
         sheet = self._sheet(n, device)
         ink, is_single = self._write(frames, sheet)
         is_inside = sheet.covers(self.size)
+        is_border = is_inside & ~sheet.covers(self.size, margin=3 / self.size)
         ink = ink * is_inside
         pages = torch.where(chance(n, 0.08, device), self._screen(ink), self._photo(ink))
-        pages = self._letterbox(pages, is_inside)
+        pages = self._letterbox(pages, is_inside, is_border)
         return PageBatch(pages[:, None], ink[:, None], is_single)
 
     def _sheet(self, n: int, device: torch.device) -> "_Sheet":
@@ -139,19 +140,18 @@ class Pages:
         return photograph(tones)
 
     @staticmethod
-    def _letterbox(pages: torch.Tensor, is_inside: torch.Tensor) -> torch.Tensor:
+    def _letterbox(pages: torch.Tensor, is_inside: torch.Tensor, is_border: torch.Tensor) -> torch.Tensor:
         """What the picture does not fill has the tone of its border, as the image processor makes it."""
-        pages = pages * is_inside
-        tone = pages.sum((1, 2), keepdim=True) / is_inside.sum((1, 2), keepdim=True)
+        tone = (pages * is_border).sum((1, 2), keepdim=True) / is_border.sum((1, 2), keepdim=True)
         return torch.where(is_inside, pages, tone)
 
 
 class _Sheet(NamedTuple):
     extent: torch.Tensor  # (N, 2): which share of the page's rows and columns the picture fills
 
-    def covers(self, size: int) -> torch.Tensor:
-        """bool (N, size, size)"""
-        axis = torch.linspace(-1, 1, size, device=self.extent.device).abs()
+    def covers(self, size: int, margin: float = 0.0) -> torch.Tensor:
+        """bool (N, size, size); a margin takes that share of half the page off each side."""
+        axis = torch.linspace(-1, 1, size, device=self.extent.device).abs() + margin
         return (axis <= self.extent[:, :1])[:, :, None] & (axis <= self.extent[:, 1:])[:, None, :]
 
 

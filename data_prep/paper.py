@@ -62,7 +62,7 @@ def light(n: int, size: int, device: torch.device) -> torch.Tensor:
     row, column = axis[:, None], axis[None, :]
     field = smooth_field(n, 3, size, device) * uniform(n, 0, 0.5, device)
     radius = (column - uniform(n, -0.4, 0.4, device)) ** 2 + (row - uniform(n, -0.4, 0.4, device)) ** 2
-    field = field - radius * uniform(n, 0, 0.35, device) * chance(n, 0.4, device)
+    field = field - radius * uniform(n, 0, 0.6, device) * chance(n, 0.4, device)
     angle = uniform(n, 0, 2 * math.pi, device)
     beyond = column * angle.cos() + row * angle.sin() + uniform(n, -0.9, 0.9, device)
     shadow = torch.sigmoid(beyond * log_uniform(n, 1.6, 55, device)) * uniform(n, 0.1, 0.6, device)

@@ -12,12 +12,15 @@ from pathlib import Path
 from .checkpoint import PRETRAINED, CheckpointError, load_checkpoint
 from .evaluation import DigitMetrics, figures_row, figures_table, predict, summarize
 from .labelled_pictures import DatasetError, load_labelled
+from .model_card import model_card
 from .pipeline_digit import DigitImageClassificationPipeline
 from .report import write_report
 
 
 def evaluate(args: argparse.Namespace) -> None:
     """Measures a model on labelled pictures, dataset by dataset."""
+    if args.update_card and not Path(args.model, "results.json").exists():
+        raise CheckpointError(f"{args.model} has no results.json to add to; name a folder that train.py has written.")
     model, processor = load_checkpoint(args.model)
     classifier = DigitImageClassificationPipeline(model=model, image_processor=processor, device=args.device)
     metrics, measured = DigitMetrics(list(model.config.id2label.values())), {}
@@ -38,6 +41,16 @@ def evaluate(args: argparse.Namespace) -> None:
     print(figures_table(measured))
     if args.json:
         Path(args.json).write_text(json.dumps(measured, indent=2) + "\n")
+    if args.update_card:
+        add_to_card(Path(args.model), measured)
+
+
+def add_to_card(checkpoint: Path, measured: dict[str, dict]) -> None:
+    """Keeps the figures with a checkpoint, in its results and in its model card."""
+    results = json.loads((checkpoint / "results.json").read_text())
+    results["evaluation"] = results.get("evaluation", {}) | measured
+    (checkpoint / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+    model_card(results).save(checkpoint / "README.md")
 
 
 def main() -> None:
@@ -57,6 +70,7 @@ def main() -> None:
     command.add_argument("--split", help="which split of a dataset that has several; test if none")
     command.add_argument("--report", metavar="DIR", help="write a page with plots and mistakes, and predictions.csv")
     command.add_argument("--json", metavar="FILE", help="write the figures")
+    command.add_argument("--update_card", action="store_true", help="add the figures to the card of a model's folder")
     command.add_argument("--batch_size", type=int, default=32, help="pictures a step")
     command.add_argument("--device", help="cpu, cuda:0 and so on; the fastest there is if none")
     command.set_defaults(run=evaluate)

@@ -279,11 +279,15 @@ class DigitForImageClassification(DigitPreTrainedModel):
             loss = _ink_loss(ink_logits.float(), ink_labels)
         elif pixel_values is not None:
             parts.append(self.to_frames(pixel_values))
-        frames = torch.cat(parts + ([frames] if frames is not None else []))
+        parts += [frames] if frames is not None else []
+        frames = torch.cat(parts)
         has_ink = frames.detach().amax(dim=(-3, -2, -1)).ge(self.config.min_contrast)
         logits = self.classifier(frames) * has_ink[:, None] / self.config.temperature
-        if labels is not None:
-            loss = _label_loss(logits.float(), labels) + (0 if loss is None else loss)
+        if labels is not None:  # pages and frames count alike, however many there are of each
+            sizes = [len(part) for part in parts]
+            for part_logits, part_labels in zip(logits.float().split(sizes), labels.split(sizes)):
+                part_loss = _label_loss(part_logits, part_labels)
+                loss = part_loss if loss is None else loss + part_loss
         output = DigitOutput(loss=loss, logits=logits, frames=frames)
         return output if return_dict or (return_dict is None and self.config.return_dict) else output.to_tuple()
 

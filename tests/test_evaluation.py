@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+import torch
 
-from digit_model.evaluation import DigitMetrics, accuracy_interval, expected_calibration_error
+from digit_model.calibration import fit_temperature, rejection_threshold
+from digit_model.evaluation import DigitMetrics, accuracy_interval, expected_calibration_error, measure
 
 
 def scores_of(answers, confidence=0.9, labels=3) -> np.ndarray:
@@ -34,3 +36,26 @@ def test_the_interval_holds_the_accuracy_and_narrows_with_n():
     narrow_low, narrow_high = accuracy_interval(0.99, 10_000)
     assert narrow_high - narrow_low < (high - low) / 5
     assert accuracy_interval(1.0, 10) == pytest.approx((0.7225, 1), abs=1e-3)
+
+
+def test_rejecting_counts_what_is_answered_and_what_of_it_is_right():
+    scores = np.concatenate([scores_of([0, 0, 1], confidence=0.95), scores_of([1, 0], confidence=0.5)])
+    figures = measure(DigitMetrics(["a", "b", "c"]), scores, np.array([0, 0, 0, 0, 0]), threshold=0.9)
+    assert (figures["n"], figures["accuracy"]) == (5, 0.6)
+    assert figures["coverage"] == 0.6 and figures["selective_accuracy"] == pytest.approx(2 / 3)
+    assert np.isnan(measure(DigitMetrics(["a", "b", "c"]), scores, np.zeros(5, int), 0.99)["selective_accuracy"])
+
+
+def test_a_temperature_makes_scores_as_sure_as_they_are_right():
+    torch.manual_seed(0)
+    true = torch.randn(4000, 10) * 2
+    labels = torch.distributions.Categorical(logits=true).sample()
+    assert fit_temperature(true * 3, labels) == pytest.approx(3, rel=0.1)
+    assert fit_temperature(true / 2, labels) == pytest.approx(0.5, rel=0.1)
+
+
+def test_the_threshold_lets_no_more_than_its_share_through():
+    scores = np.linspace(0, 1, 1000)
+    threshold = rejection_threshold(scores, answered=0.01)
+    assert (scores >= threshold).mean() == pytest.approx(0.01, abs=0.001)
+    assert rejection_threshold(np.full(10, 0.3)) == 0.3

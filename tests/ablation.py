@@ -1,0 +1,144 @@
+"""
+What each part of the recipe buys, on pictures that nothing was trained or chosen on.
+
+    python tests/ablation.py parts PHOTOS --mnist ... --custom_data ... --num_train_epochs 2 --output_dir runs/ablation
+    python tests/ablation.py rejection PHOTOS NOT_DIGITS
+
+`parts` trains the same network several times, from the plainest recipe to the released one, each with one part more,
+and reads the pictures with each. `rejection` asks the shipped checkpoint several ways for how sure it is, and tells how
+many of the pictures are answered, and right, where one in a hundred of the others is answered too.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import HfArgumentParser, set_seed
+
+from data_prep import Augmentation, DataArguments, Pages, Pictures, by_source, merge, not_digits
+from digit_model import DigitForImageClassification, DigitImageClassificationPipeline, load_checkpoint
+from digit_model.evaluation import predict
+from digit_model.image_processing_digit import open_image
+from digit_model.labelled_pictures import labelled_picture, load_labelled
+from digit_model.modeling_digit import NO_LABEL
+from train import DigitTrainer, DigitTrainingArguments, new_model
+
+
+class BorderContrast(nn.Module):
+    """Hand-made ink: how far each pixel stands out from the tone of the page's border."""
+
+    def forward(self, pages: torch.Tensor) -> torch.Tensor:
+        border = torch.cat([pages[:, :, 0], pages[:, :, -1], pages[..., 0], pages[..., -1]], dim=-1)
+        contrast = (pages - border.median(dim=-1).values[..., None, None]).abs()
+        share = contrast / contrast.amax((2, 3), keepdim=True).clamp(min=0.15)
+        return share.clamp(1e-4, 1 - 1e-4).logit()
+
+
+class PlainTrainer(DigitTrainer):
+    """The classifier learns from plain frames alone, and the ink network, if there is one, from pages alone."""
+
+    def _practice(self, inputs):
+        practice = super()._practice(inputs)
+        pages = len(practice["pixel_values"])
+        practice["labels"][:pages] = -100
+        return practice
+
+
+def hand_made_ink(model: DigitForImageClassification) -> None:
+    model.ink = BorderContrast()
+
+
+def ink_apart(model: DigitForImageClassification) -> None:
+    model.frame.register_forward_pre_hook(lambda _, arguments: (arguments[0].detach(),))
+
+
+def as_released(model: DigitForImageClassification) -> None:
+    pass
+
+
+PARTS: dict[str, tuple[type[DigitTrainer], Callable[[DigitForImageClassification], None]]] = {
+    "hand-made ink (contrast with the border)": (PlainTrainer, hand_made_ink),
+    "+ ink network, trained on synthetic pages": (PlainTrainer, ink_apart),
+    "+ classifier trained on frames as that network gives them": (DigitTrainer, ink_apart),
+    "+ its loss reaches the ink network too": (DigitTrainer, as_released),
+}
+
+
+def parts(photos: str, data_args: DataArguments, args: DigitTrainingArguments) -> None:
+    dataset = merge(data_args, say=lambda _: None)["train"]
+    labels = dataset.features["label"].names
+    rows = load_labelled(photos)
+    print(
+        f"| {args.num_train_epochs:g} epochs each, seed {args.seed} | {Path(photos).name}, n = {len(rows)} |\n|---|---|"
+    )
+    for name, (trainer_class, change) in PARTS.items():
+        set_seed(args.seed)
+        model, processor = new_model(labels)
+        change(model)
+        count = round(0.1 * len(dataset))
+        others = Pictures.of_frames(not_digits(count, labels), torch.full((count,), NO_LABEL), processor)
+        trainer = trainer_class(
+            model=model.to(memory_format=torch.channels_last),
+            args=args,
+            augmentation=Augmentation(),
+            pages=Pages(),
+            freeze_ink="hand-made" in name,
+            train_dataset=sum(by_source(dataset, processor).values(), start=others),
+            processing_class=processor,
+        )
+        trainer.train()
+        table = predict(DigitImageClassificationPipeline(model=model.eval(), image_processor=processor), rows)
+        print(f"| {name} | {(table['answer'] == table['label']).mean():.1%} |", flush=True)
+
+
+def agreement(model: DigitForImageClassification, frames: torch.Tensor) -> torch.Tensor:
+    """The top score of the mean over nine small shifts of each frame."""
+    shifts = [(row, column) for row in (-1, 0, 1) for column in (-1, 0, 1)]
+    return torch.stack([model(frames.roll(shift, (2, 3))).logits.softmax(1) for shift in shifts]).mean(0).amax(1)
+
+
+SURENESS: dict[str, Callable[[DigitForImageClassification, torch.Tensor], torch.Tensor]] = {
+    "top score": lambda model, frames: model(frames).logits.softmax(1).amax(1),
+    "energy": lambda model, frames: model(frames).logits.logsumexp(1),
+    "margin to the second": lambda model, frames: -model(frames).logits.softmax(1).topk(2)[0].diff(dim=1)[:, 0],
+    "top score over nine shifts": agreement,
+}
+
+
+@torch.inference_mode()
+def rejection(photos: str, others: str) -> None:
+    model, processor = load_checkpoint()
+
+    def frames_of(source: str) -> tuple[torch.Tensor, list[str]]:
+        pictures = [labelled_picture(rows, number) for rows in [load_labelled(source)] for number in range(len(rows))]
+        pages = [processor(open_image(each.source), return_tensors="pt")["pixel_values"][0] for each in pictures]
+        parts = [model.to_frames(pages[start : start + 100]) for start in range(0, len(pages), 100)]
+        return torch.cat(parts), [each.label for each in pictures]
+
+    (frames, labels), (other_frames, _) = frames_of(photos), frames_of(others)
+    answers = model(frames).logits.argmax(1).tolist()
+    is_right = np.array([model.config.id2label[answer] == label for answer, label in zip(answers, labels)])
+    print("| how sure | answered | of these right |\n|---|---|---|")
+    for name, sureness in SURENESS.items():
+        threshold = np.quantile(sureness(model, other_frames).numpy(), 0.99)
+        is_answered = sureness(model, frames).numpy() > threshold
+        print(f"| {name} | {is_answered.mean():.1%} | {is_right[is_answered].mean():.1%} |")
+
+
+def main() -> None:
+    command, photos = sys.argv[1], sys.argv[2]
+    if command == "rejection":
+        return rejection(photos, sys.argv[3])
+    defaults = ["--eval_strategy", "no", "--save_strategy", "no", "--disable_tqdm", "True", "--logging_strategy", "no"]
+    parser = HfArgumentParser((DataArguments, DigitTrainingArguments))
+    parts(photos, *parser.parse_args_into_dataclasses([*defaults, *sys.argv[3:]]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""`python -m digit_model evaluate`, as a user runs it."""
+
+import csv
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+from conftest import MNIST, PRETRAINED, python, scan
+from datasets import load_dataset
+from huggingface_hub import ModelCard
+from PIL import Image
+
+from digit_model.model_card import model_card
+
+
+@pytest.fixture(scope="module")
+def folder(mnist, tmp_path_factory) -> Path:
+    """30 scans in an image folder, one of them with a wrong label, beside two pictures of no digit."""
+    folder = tmp_path_factory.mktemp("pictures") / "scans"
+    for number, row in enumerate(mnist["test"].select(range(30))):
+        label = row["label"] if number else (row["label"] + 1) % 10
+        (folder / str(label)).mkdir(parents=True, exist_ok=True)
+        scan(row["image"]).save(folder / str(label) / f"{number}.png")
+    (folder / "cat").mkdir()
+    for tone in (0, 255):
+        Image.new("L", (50, 50), tone).save(folder / "cat" / f"{tone}.png")
+    return folder
+
+
+def evaluate(*arguments) -> str:
+    done = python("-m", "digit_model", "evaluate", *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def report(folder, tmp_path_factory) -> tuple[str, Path]:
+    target = tmp_path_factory.mktemp("report")
+    return evaluate(folder, "--report", target, "--json", target / "figures.json"), target
+
+
+def test_the_figures_are_printed_and_written(report):
+    output, target = report
+    figures = json.loads((target / "figures.json").read_text())["scans"]
+    assert figures["n"] == 30 and 0.9 <= figures["accuracy"] <= 29 / 30
+    assert figures["n_others"] == 2 and figures["others_answered"] == 0
+    for name in ("accuracy (95 % interval)", "macro F1", "ECE", "answered", "of these right"):
+        assert name in output
+    assert f"{figures['accuracy']:.2%}" in output
+    assert "pictures labelled cat count as showing none of the model's labels" in output
+
+
+def test_the_report_shows_the_mistake_on_its_whole_way(report):
+    _, target = report
+    page = (target / "index.html").read_text()
+    for step in ("picture", "page", "ink", "frame"):
+        assert f"_{step}.png" in page
+    assert ">0.png</td>" in page  # the wrongly labelled one
+    images = {Path(name).name for name in page.split('"') if name.startswith("images/")}
+    assert images == {file.name for file in (target / "images").iterdir()}
+    assert {"confusion_matrix.png", "reliability.png", "coverage.png"} <= images
+    for image in (target / "images").iterdir():
+        Image.open(image).load()
+
+
+def test_every_picture_has_its_row_of_predictions(report):
+    _, target = report
+    rows = list(csv.DictReader((target / "predictions.csv").open()))
+    assert len(rows) == 32
+    scores = [sum(float(row[str(label)]) for label in range(10)) for row in rows]
+    assert scores == pytest.approx([1] * 32, abs=1e-4)
+    assert all(row["answer"] == max("0123456789", key=lambda label: float(row[label])) for row in rows)
+
+
+def test_the_same_pictures_from_a_zip_parquet_or_metadata_give_the_same_figures(folder, report, tmp_path):
+    figures = json.loads((report[1] / "figures.json").read_text())["scans"]
+    with zipfile.ZipFile(tmp_path / "pictures.zip", "w") as archive:
+        for file in folder.rglob("*.png"):
+            archive.write(file, file.relative_to(folder.parent))
+    load_dataset("imagefolder", data_dir=str(folder), split="train").to_parquet(tmp_path / "pictures.parquet")
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    with (flat / "metadata.jsonl").open("w") as metadata:
+        for file in folder.rglob("*.png"):
+            shutil.copy(file, flat / f"{file.parent.name}_{file.name}")
+            metadata.write(
+                json.dumps({"file_name": f"{file.parent.name}_{file.name}", "label": file.parent.name}) + "\n"
+            )
+    sources = [tmp_path / "pictures.zip", tmp_path / "pictures.parquet", flat]
+    evaluate(*sources, "--json", tmp_path / "figures.json")
+    others = json.loads((tmp_path / "figures.json").read_text())
+    assert [others[source.name] == figures for source in sources] == [True] * 3
+
+
+def test_a_dataset_in_the_layout_of_the_hub_is_measured_on_its_test_split(tmp_path):
+    evaluate(MNIST, "--json", tmp_path / "figures.json")
+    figures = json.loads((tmp_path / "figures.json").read_text())["mnist"]
+    assert figures["n"] == 200 and figures["accuracy"] > 0.98
+    evaluate(MNIST, "--split", "train", "--json", tmp_path / "figures.json")
+    assert json.loads((tmp_path / "figures.json").read_text())["mnist"]["n"] == 300
+
+
+def test_an_unreadable_picture_is_named_and_the_others_are_measured(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    (copy / "3" / "broken.png").write_bytes(b"no picture")
+    done = python("-m", "digit_model", "evaluate", copy, "--report", tmp_path / "report")
+    assert done.returncode == 0 and "broken.png is not a picture" in done.stderr
+    assert "| 30 |" in done.stdout and "unreadable" in done.stdout
+    assert "broken.png is not a picture" in (tmp_path / "report" / "index.html").read_text()
+
+
+def test_the_figures_can_be_added_to_a_checkpoints_card(folder, tmp_path):
+    checkpoint = shutil.copytree(PRETRAINED, tmp_path / "checkpoint")
+    evaluate(folder, "--model", checkpoint, "--update_card")
+    results = json.loads((checkpoint / "results.json").read_text())
+    assert results["evaluation"]["scans"]["n"] == 30
+    card = ModelCard.load(checkpoint / "README.md").content
+    assert card == model_card(results).content and "| scans | 30 |" in card
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["./nowhere"], "./nowhere cannot be read"),
+        ([MNIST, "--split", "summer"], "has the splits train, test: name one with --split"),
+        ([MNIST, "--model", "./nowhere"], "No digit model can be loaded from ./nowhere"),
+        (["tests/test_evaluate.py"], "tests/test_evaluate.py cannot be read"),
+    ],
+)
+def test_bad_input_ends_with_one_sentence(arguments, sentence):
+    done = python("-m", "digit_model", "evaluate", *arguments)
+    assert done.returncode != 0 and "Traceback" not in done.stderr
+    assert sentence in done.stderr.strip().split("\n")[-1]
