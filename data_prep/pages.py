@@ -73,39 +73,52 @@ class Pages:
         return _Sheet(torch.stack([torch.where(is_wide, share, 1.0), torch.where(is_wide, 1.0, share)], 1))
 
     def _write(self, frames: torch.Tensor, sheet: "_Sheet") -> tuple[torch.Tensor, torch.Tensor]:
+        """Ink (N, S, S), and whether it is the one character of the frame."""
         n, device = len(frames), frames.device
+        line = self._line(sheet, n, device)
+        ink = self._characters(frames, line)
+        is_straight = torch.rand(n, device=device) < self.straight
+        ink[is_straight] = write_straight(line.pen[is_straight].clamp(min=1.2), self.size)
+        is_written = torch.rand(n, device=device) >= self.empty
+        ink = ink * is_written[:, None, None]
+        neighbours = self._neighbours(frames, line)
+        is_hidden = neighbours.sum((1, 2)) >= 0.4 * ink.sum((1, 2))
+        is_single = (line.count == 1) & ~is_straight & is_written & ~is_hidden
+        return torch.maximum(ink, neighbours), is_single
+
+    def _line(self, sheet: "_Sheet", n: int, device: torch.device) -> "_Line":
         count = torch.where(chance(n, self.string, device), torch.randint(2, 7, (n, 1, 1), device=device), 1).flatten()
         height = self._heights(sheet, count)
-        pitch = height * (torch.rand(n, device=device) * 0.5 + 0.65)  # from one character to the next
+        pitch = height * (torch.rand(n, device=device) * 0.5 + 0.65)
         side = height * 28 / 20
         pen = torch.minimum(torch.exp(torch.rand(n, device=device) * math.log(9)) * 1.2, side / 8)
         pen = torch.where(torch.rand(n, device=device) < 0.12, 0.0, pen)
         room = sheet.extent * self.size - torch.stack([height, height + pitch * (count - 1)], 1)
         middle = self.size / 2 + _off_centre(n, device) * room.clamp(min=0) / 2
+        return _Line(count, height, pitch, side, pen, middle)
 
-        ink = torch.zeros(n, self.size, self.size, device=device)
-        for place in range(int(count.max())):
-            rows = (count > place).nonzero().flatten()
-            centre = middle[rows].clone()
-            centre[:, 1] += (place - (count[rows] - 1) / 2) * pitch[rows]
-            centre[:, 0] += torch.randn(len(rows), device=device) * height[rows] * 0.05 * (count[rows] > 1)
-            written = write(frames.roll(place, 0)[rows], pen[rows], centre, side[rows], self.size)
+    def _characters(self, frames: torch.Tensor, line: "_Line") -> torch.Tensor:
+        """The character of each frame, and in strings those of the frames that follow."""
+        ink = torch.zeros(len(frames), self.size, self.size, device=frames.device)
+        for place in range(int(line.count.max())):
+            rows = (line.count > place).nonzero().flatten()
+            count, height = line.count[rows], line.height[rows]
+            centre = line.middle[rows].clone()
+            centre[:, 1] += (place - (count - 1) / 2) * line.pitch[rows]
+            centre[:, 0] += torch.randn(len(rows), device=frames.device) * height * 0.05 * (count > 1)
+            written = write(frames.roll(place, 0)[rows], line.pen[rows], centre, line.side[rows], self.size)
             ink[rows] = torch.maximum(ink[rows], written)
-        rows = (torch.rand(n, device=device) < self.straight).nonzero().flatten()
-        ink[rows] = write_straight(pen[rows].clamp(min=1.2), self.size)
-        is_single = count == 1
-        is_single[rows] = False
-        is_written = torch.rand(n, device=device) >= self.empty
-        ink = ink * is_written[:, None, None]
+        return ink
 
-        rows = (torch.rand(n, device=device) < self.neighbour).nonzero().flatten()
-        direction = torch.randn(len(rows), 2, device=device)
+    def _neighbours(self, frames: torch.Tensor, line: "_Line") -> torch.Tensor:
+        """Another character on some of the pages, cut off by the border."""
+        ink = torch.zeros(len(frames), self.size, self.size, device=frames.device)
+        rows = (torch.rand(len(frames), device=frames.device) < self.neighbour).nonzero().flatten()
+        direction = torch.randn(len(rows), 2, device=frames.device)
         centre = (0.5 + direction / direction.abs().amax(1, keepdim=True) * 0.5) * self.size
-        cut = write(frames.roll(7, 0)[rows], pen[rows], centre, side[rows].clamp(max=self.size * 0.5), self.size)
-        is_single &= is_written
-        is_single[rows] &= cut.sum((1, 2)) < 0.4 * ink[rows].sum((1, 2))
-        ink[rows] = torch.maximum(ink[rows], cut)
-        return ink, is_single
+        side = line.side[rows].clamp(max=self.size * 0.5)
+        ink[rows] = write(frames.roll(7, 0)[rows], line.pen[rows], centre, side, self.size)
+        return ink
 
     def _heights(self, sheet: "_Sheet", count: torch.Tensor) -> torch.Tensor:
         """Of a character, in pixels: mostly from a seventh of the page to all of it, often a tenth."""
@@ -147,12 +160,25 @@ class Pages:
 
 
 class _Sheet(NamedTuple):
+    """What the picture covers of each page."""
+
     extent: torch.Tensor  # (N, 2): which share of the page's rows and columns the picture fills
 
     def covers(self, size: int, margin: float = 0.0) -> torch.Tensor:
         """bool (N, size, size); a margin takes that share of half the page off each side."""
         axis = torch.linspace(-1, 1, size, device=self.extent.device).abs() + margin
         return (axis <= self.extent[:, :1])[:, :, None] & (axis <= self.extent[:, 1:])[:, None, :]
+
+
+class _Line(NamedTuple):
+    """What is written on each page; every tensor has a row a page, and all lengths are page pixels."""
+
+    count: torch.Tensor  # of characters
+    height: torch.Tensor  # of a character
+    pitch: torch.Tensor  # from one character to the next
+    side: torch.Tensor  # of a character's frame
+    pen: torch.Tensor  # its width, 0 for the writer's own
+    middle: torch.Tensor  # (N, 2), row and column
 
 
 def _off_centre(n: int, device: torch.device) -> torch.Tensor:
