@@ -13,7 +13,7 @@ from datasets import Dataset, load_dataset
 from datasets.data_files import EmptyDatasetError
 from datasets.exceptions import DatasetNotFoundError
 from matplotlib.ft2font import FT2Font
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from .errors import DataError
 
@@ -50,20 +50,22 @@ def not_digits(count: int, labels: list[str], split: str = "train", seed: int = 
         seed: The same seed draws the same.
 
     Returns:
-        uint8 (count, 1, 28, 28), ink bright; seven in ten are letters or symbols.
+        uint8 (count, 1, 28, 28), ink bright; three quarters are letters or symbols.
     """
     random = np.random.default_rng([seed, len(split)])
     fonts = [path for pattern in _FONTS[split] for path in sorted(_font_folder().glob(pattern))]
     with_letters = all(label.isdecimal() for label in labels)
     glyphs = {path: [char for char in _characters(path) if with_letters or not char.isalpha()] for path in fonts}
-    drawers = [_scribble, _loops, _hatching, _blots, _noise]
+    scribbles = [_scribble, _loops, _hatching, _blots, _noise]
     frames = np.empty((count, 1, FRAME_SIZE, FRAME_SIZE), dtype=np.uint8)
     for frame in frames:
-        if random.random() < 0.7:
-            path = fonts[random.integers(len(fonts))]
-            frame[0] = _letter(random, path, glyphs[path][random.integers(len(glyphs[path]))])
+        kind, path = random.random(), fonts[random.integers(len(fonts))]
+        if kind < 0.75:  # mostly letters of our own alphabet, where there are any: they are what people bring
+            latin = [char for char in glyphs[path] if char.isascii() and char.isalpha()]
+            choice = latin if latin and kind < 0.5 else glyphs[path]
+            frame[0] = _letter(random, path, choice[random.integers(len(choice))])
         else:
-            frame[0] = drawers[random.integers(len(drawers))](random)
+            frame[0] = scribbles[random.integers(len(scribbles))](random)
     return torch.from_numpy(frames)
 
 
@@ -90,24 +92,42 @@ def _characters(path: Path) -> list[str]:
     return [chr(code) for codes in _RANGES for code in codes if code in there and chr(code) not in _LOOKALIKES]
 
 
-def _letter(random: np.random.Generator, path: Path, letter: str) -> Image.Image:
-    """A letter whose longest side is 20 to 28 pixels: as the frame step makes it, or as it fills a picture."""
-    frame = Image.new("L", (FRAME_SIZE, FRAME_SIZE))
-    left, top, right, bottom = ImageFont.truetype(str(path), 100).getbbox(letter)
-    longest = FRAME_SIZE if random.random() < 0.3 else random.uniform(18, 22)
-    font = ImageFont.truetype(str(path), 100 * longest / max(right - left, bottom - top, 1))
-    left, top, right, bottom = font.getbbox(letter)
-    place = ((FRAME_SIZE - left - right) / 2, (FRAME_SIZE - top - bottom) / 2)
-    ImageDraw.Draw(frame).text(place, letter, fill=255, font=font)
-    return frame
-
-
-_FINE = 4  # scribbles are drawn this much larger, so that their edges are soft
+_FINE = 4  # everything is drawn this much larger, so that edges are soft
 
 
 def _canvas() -> tuple[Image.Image, ImageDraw.ImageDraw]:
     canvas = Image.new("L", (FRAME_SIZE * _FINE, FRAME_SIZE * _FINE))
     return canvas, ImageDraw.Draw(canvas)
+
+
+def _letter(random: np.random.Generator, path: Path, letter: str) -> Image.Image:
+    """
+    A letter as no font has it: bolder, hollow, slanted, turned or stretched. Its longest side is about 20 pixels, as
+    the frame step makes it, or it fills the frame, as in a picture that was cut out.
+    """
+    canvas, draw = _canvas()
+    is_hollow, bold = random.random() < 0.1, int(random.choice([0, 0, 1, 3, 5]))
+    draw.text(
+        (canvas.width / 2, canvas.height / 2),
+        letter,
+        anchor="mm",
+        font=ImageFont.truetype(str(path), 70),
+        fill=0 if is_hollow else 255,
+        stroke_fill=255,
+        stroke_width=max(bold, 3) if is_hollow else bold,
+    )
+    turn, slant = random.normal(0, 0.15), random.normal(0, 0.2)
+    stretch = np.exp(random.normal(0, 0.2))
+    matrix = np.array([[np.cos(turn), np.sin(turn) + slant], [-np.sin(turn), np.cos(turn)]]) / [stretch, 1]
+    offset = canvas.width / 2 - matrix.sum(1) * canvas.width / 2
+    coefficients = np.column_stack([matrix, offset]).flatten()
+    canvas = canvas.transform(canvas.size, Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR)
+    letter_image = canvas.crop(canvas.getbbox())
+    longest = FRAME_SIZE if random.random() < 0.3 else random.uniform(18, 22)
+    letter_image = ImageOps.contain(letter_image, (round(longest * _FINE),) * 2)
+    frame, _ = _canvas()
+    frame.paste(letter_image, tuple((frame.width - side) // 2 for side in letter_image.size))
+    return frame.reduce(_FINE)
 
 
 def _pen(random: np.random.Generator) -> int:

@@ -15,7 +15,7 @@ import torch
 from .camera import photograph
 from .paper import border_objects, light, printed_rules
 from .sampling import chance, smooth_field, uniform
-from .strokes import write, write_straight
+from .strokes import blur, write, write_straight
 
 
 class PageBatch(NamedTuple):
@@ -47,7 +47,7 @@ class Pages:
     size: int = 128
     empty: float = 0.06
     string: float = 0.12
-    straight: float = 0.08
+    straight: float = 0.12
     neighbour: float = 0.12
 
     @torch.no_grad()
@@ -62,7 +62,7 @@ class Pages:
         is_inside = sheet.covers(self.size)
         is_border = is_inside & ~sheet.covers(self.size, margin=3 / self.size)
         ink = ink * is_inside
-        pages = torch.where(chance(n, 0.08, device), self._screen(ink), self._photo(ink))
+        pages = torch.where(chance(n, 0.1, device), self._screen(ink), self._photo(ink))
         pages = self._letterbox(pages, is_inside, is_border)
         return PageBatch(pages[:, None], ink[:, None], is_single)
 
@@ -92,7 +92,7 @@ class Pages:
         pitch = height * (torch.rand(n, device=device) * 0.5 + 0.65)
         side = height * 28 / 20
         pen = torch.minimum(torch.exp(torch.rand(n, device=device) * math.log(9)) * 1.2, side / 8)
-        pen = torch.where(torch.rand(n, device=device) < 0.12, 0.0, pen)
+        pen = torch.where(torch.rand(n, device=device) < 0.2, 0.0, pen)
         room = sheet.extent * self.size - torch.stack([height, height + pitch * (count - 1)], 1)
         middle = self.size / 2 + _off_centre(n, device) * room.clamp(min=0) / 2
         return _Line(count, height, pitch, side, pen, middle)
@@ -127,18 +127,21 @@ class Pages:
         small = torch.exp(torch.rand(n, device=device) * math.log(9)) * 0.1
         share = torch.where(torch.rand(n, device=device) < 0.35, small, any_size)
         longest = torch.minimum(sheet.extent[:, 0], sheet.extent[:, 1] / (0.3 + 0.7 * count)) * 0.97
-        return torch.minimum(share, longest) * self.size
+        is_cut_out = torch.rand(n, device=device) < 0.06  # along its edges, and a little inside them
+        return torch.where(is_cut_out, longest * 1.1, torch.minimum(share, longest)) * self.size
 
     def _screen(self, ink: torch.Tensor) -> torch.Tensor:
-        """A clean drawing or screenshot."""
-        return 1 - ink * uniform(len(ink), 0.3, 1.0, ink.device)
+        """A clean drawing or screenshot of either polarity, sharp or enlarged from a few pixels."""
+        n, device = len(ink), ink.device
+        pages = blur(1 - ink * uniform(n, 0.3, 1.0, device), uniform(n, 0.2, 2.0, device).flatten())
+        return torch.where(chance(n, 0.4, device), 1 - pages, pages)
 
     def _photo(self, ink: torch.Tensor) -> torch.Tensor:
         (n, size, _), device = ink.shape, ink.device
         grain = smooth_field(n, 24, size, device) * uniform(n, 0, 0.1, device) * chance(n, 0.5, device)
         paper = uniform(n, 0.45, 1.0, device) * (1 + grain)
         dark = uniform(n, 0, 1, device) ** 0.7 * 0.9 + 0.08
-        dark = torch.where(chance(n, 0.15, device), uniform(n, 0.04, 0.2, device), dark)  # a hard pencil
+        dark = torch.where(chance(n, 0.15, device), uniform(n, 0.07, 0.2, device), dark)  # a hard pencil
         # people choose a pen that shows: rules are seldom as dark as the ink
         faint, any_tone = dark * uniform(n, 0.1, 0.9, device), uniform(n, 0.03, 0.8, device)
         printed = torch.where(chance(n, 0.8, device), faint, any_tone).clamp(max=0.8)

@@ -1,5 +1,6 @@
 """A page of handwriting to the digit on it: page -> ink -> frame -> logits."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -88,10 +89,10 @@ class DigitInk(nn.Module):
     def __init__(self, config: DigitConfig):
         super().__init__()
         widths, depths = config.ink_hidden_sizes, config.ink_depths
-        stages = [DigitStage(4, widths[0], depths[0])]
-        for in_width, out_width, depth in zip(widths, widths[1:], depths[1:]):
-            stages.append(nn.Sequential(DigitStage(in_width, out_width, depth, 2), DigitStripPooling(out_width)))
-        self.down = nn.ModuleList(stages)
+        self.down = nn.ModuleList(
+            nn.Sequential(DigitStage(i, o, depth, stride=2 if number else 1), DigitStripPooling(o))
+            for number, (i, o, depth) in enumerate(zip([4, *widths], widths, depths))
+        )
         self.lateral = nn.ModuleList(nn.Conv2d(i, o, kernel_size=1) for i, o in zip(widths[1:], widths))
         self.up = nn.ModuleList(DigitConvLayer(width, width) for width in widths[:-1])
         self.head = nn.Conv2d(widths[0], 4, kernel_size=3, padding=1)
@@ -197,7 +198,7 @@ def _label_clusters(is_ink: torch.Tensor, rounds: int = 12) -> torch.Tensor:
 
 
 class DigitClassifier(nn.Module):
-    """Stages with a halving between them, averaged over the frame: frame -> logits."""
+    """Stages with a halving between them, averaged over the frame: frame -> logits of the labels and of no label."""
 
     def __init__(self, config: DigitConfig):
         super().__init__()
@@ -207,7 +208,7 @@ class DigitClassifier(nn.Module):
         )
         self.pooler = nn.MaxPool2d(2)
         self.dropout = nn.Dropout(config.dropout)
-        self.head = nn.Linear(channels[-1], config.num_labels)
+        self.head = nn.Linear(channels[-1], config.num_labels + 1)
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         # channels_last doubles the speed of so small convolutions on a CPU
@@ -281,13 +282,14 @@ class DigitForImageClassification(DigitPreTrainedModel):
             parts.append(self.to_frames(pixel_values))
         parts += [frames] if frames is not None else []
         frames = torch.cat(parts)
-        has_ink = frames.detach().amax(dim=(-3, -2, -1)).ge(self.config.min_contrast)
-        logits = self.classifier(frames) * has_ink[:, None] / self.config.temperature
+        outputs = self.classifier(frames).float()
         if labels is not None:  # pages and frames count alike, however many there are of each
             sizes = [len(part) for part in parts]
-            for part_logits, part_labels in zip(logits.float().split(sizes), labels.split(sizes)):
-                part_loss = _label_loss(part_logits, part_labels)
+            for part_outputs, part_labels in zip(outputs.split(sizes), labels.split(sizes)):
+                part_loss = self._label_loss(part_outputs, part_labels)
                 loss = part_loss if loss is None else loss + part_loss
+        has_ink = frames.detach().amax(dim=(-3, -2, -1)).ge(self.config.min_contrast)
+        logits = self._spread(outputs) * has_ink[:, None] / self.config.temperature
         output = DigitOutput(loss=loss, logits=logits, frames=frames)
         return output if return_dict or (return_dict is None and self.config.return_dict) else output.to_tuple()
 
@@ -306,17 +308,16 @@ class DigitForImageClassification(DigitPreTrainedModel):
             return pixel_values.new_zeros(0, 1, self.config.frame_size, self.config.frame_size)
         return self.frame(self.ink(pixel_values).sigmoid())
 
+    def _label_loss(self, outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy, with "none of the labels" as one label more."""
+        labels = labels.where(labels != NO_LABEL, self.config.num_labels)
+        return nn.functional.cross_entropy(outputs, labels, reduction="sum") / (labels != -100).sum().clamp(min=1)
 
-def _label_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """
-    Cross-entropy, against equal scores for all labels where the picture shows none of them (Hendrycks et al., 2019,
-    "Deep Anomaly Detection with Outlier Exposure").
-    """
-    log_scores = logits.log_softmax(-1)
-    of_label = log_scores.gather(1, labels.clamp(min=0)[:, None])[:, 0]
-    losses = -torch.where(labels == NO_LABEL, log_scores.mean(-1), of_label)
-    counts = labels != -100
-    return (losses * counts).sum() / counts.sum().clamp(min=1)
+    def _spread(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Log-scores of the labels, to which the score of none of them is added in equal shares: it lifts no label."""
+        log_scores = outputs.log_softmax(-1)
+        nothing = log_scores[:, -1:] - math.log(self.config.num_labels)
+        return torch.logaddexp(log_scores[:, :-1], nothing)
 
 
 def _ink_loss(logits: torch.Tensor, ink_labels: torch.Tensor) -> torch.Tensor:
