@@ -99,7 +99,7 @@ class DigitTrainingArguments(TrainingArguments):
         super().__post_init__()
 
 
-NOT_DIGITS_SHARE = 0.1  # letters, symbols and scribbles for every training picture
+NOT_DIGITS_SHARE = 0.15  # letters, symbols and scribbles for every training picture
 VALIDATION_NOT_DIGITS = 500
 VALIDATION_PAGES = 2000
 

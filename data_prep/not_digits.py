@@ -41,6 +41,9 @@ _LOOKALIKES = set(
 )  # what a person could write for a digit, or read as one
 
 
+_NEARLY_DIGITS = set("CDGJLTUVceprtu")  # a digit but for one stroke: drawn twice as often
+
+
 def not_digits(count: int, labels: list[str], split: str = "train", seed: int = 0) -> torch.Tensor:
     """
     Args:
@@ -62,6 +65,7 @@ def not_digits(count: int, labels: list[str], split: str = "train", seed: int = 
         kind, path = random.random(), fonts[random.integers(len(fonts))]
         if kind < 0.75:  # mostly letters of our own alphabet, where there are any: they are what people bring
             latin = [char for char in glyphs[path] if char.isascii() and char.isalpha()]
+            latin += [char for char in latin if char in _NEARLY_DIGITS]
             choice = latin if latin and kind < 0.5 else glyphs[path]
             frame[0] = _letter(random, path, choice[random.integers(len(choice))])
         else:

@@ -78,7 +78,8 @@ class Pages:
         line = self._line(sheet, n, device)
         ink = self._characters(frames, line)
         is_straight = torch.rand(n, device=device) < self.straight
-        ink[is_straight] = write_straight(line.pen[is_straight].clamp(min=1.2), self.size)
+        pen, extent = line.pen[is_straight].clamp(min=1.2), sheet.extent[is_straight]
+        ink[is_straight] = write_straight(pen, extent, self.size)
         is_written = torch.rand(n, device=device) >= self.empty
         ink = ink * is_written[:, None, None]
         neighbours = self._neighbours(frames, line)

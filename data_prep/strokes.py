@@ -84,14 +84,15 @@ def write(
     return torch.where(keeps_own, placed, drawn).clamp(0, 1)
 
 
-def write_straight(width: torch.Tensor, page_size: int, turns: int = 3) -> torch.Tensor:
+def write_straight(width: torch.Tensor, extent: torch.Tensor, page_size: int) -> torch.Tensor:
     """
-    A straight line and what people add to it, mostly upright, level or at a right angle, somewhere on a page.
+    A straight line and up to two that people add to it, mostly upright, level or at a right angle. However long it is,
+    the first one ends before the edge of the sheet, where a rule would go on.
 
     Args:
         width: (N,), of the pen, in page pixels.
+        extent: (N, 2), the height and width of the sheet, in shares of the page.
         page_size: Side of the page, in pixels.
-        turns: How many lines there are at most.
 
     Returns:
         float (N, page_size, page_size) in [0, 1].
@@ -99,19 +100,22 @@ def write_straight(width: torch.Tensor, page_size: int, turns: int = 3) -> torch
     n, device = len(width), width.device
     axis = torch.arange(page_size, device=device) + 0.5
     points = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), -1)  # (S, S, 2)
-    start = (torch.rand(n, 1, 1, 2, device=device) * 0.8 + 0.1) * page_size
-    angle = torch.randint(0, 4, (n,), device=device) * math.pi / 2 + torch.randn(n, device=device) * 0.12
+    angle = torch.randint(0, 4, (n,), device=device) * math.pi / 2 + torch.randn(n, device=device) * 0.08
+    direction = torch.stack([angle.sin(), angle.cos()], -1)
+    longest = (extent / direction.abs().clamp(min=0.05)).amin(1, keepdim=True) * 0.96
+    step = direction * longest * (torch.rand(n, 1, device=device) * 0.9 + 0.1) * page_size
+    room = extent * 0.97 * page_size - step.abs()
+    start = (page_size - step) / 2 + room * (torch.rand(n, 2, device=device) - 0.5)
     nearest = torch.full((n, page_size, page_size), float(page_size), device=device)
-    for turn in range(turns):
-        length = (torch.rand(n, device=device) * 0.5 + 0.1) * page_size
-        step = torch.stack([angle.sin(), angle.cos()], -1) * length[:, None]
-        step = step[:, None, None]
-        along = (((points - start) * step).sum(-1) / step.square().sum(-1)).clamp(0, 1)
-        distance = (points - start - along[..., None] * step).norm(dim=-1)
-        is_drawn = (torch.rand(n, device=device) < 0.7) | (turn == 0)
-        nearest = torch.where(is_drawn[:, None, None], torch.minimum(nearest, distance), nearest)
-        start = start + step * torch.rand(n, 1, 1, 1, device=device)
+    for share in (1.0, 0.6, 0.4):  # of the pages that have a first, a second and a third line
+        along = ((points - start[:, None, None]) * step[:, None, None]).sum(-1) / step.square().sum(-1)[:, None, None]
+        foot = start[:, None, None] + along.clamp(0, 1)[..., None] * step[:, None, None]
+        is_drawn = torch.rand(n, 1, 1, device=device) < share
+        nearest = torch.where(is_drawn, torch.minimum(nearest, (points - foot).norm(dim=-1)), nearest)
+        start = start + step * torch.rand(n, 1, device=device)
         angle = angle + math.pi / 2 + torch.randn(n, device=device) * 0.3
+        length = (torch.rand(n, 1, device=device) * 0.4 + 0.1) * page_size
+        step = torch.stack([angle.sin(), angle.cos()], -1) * length
     return (width[:, None, None] / 2 - nearest + 0.5).clamp(0, 1)
 
 

@@ -27,7 +27,7 @@ from digit_model.evaluation import predict
 from digit_model.image_processing_digit import open_image
 from digit_model.labelled_pictures import labelled_picture, load_labelled
 from digit_model.modeling_digit import NO_LABEL
-from train import DigitTrainer, DigitTrainingArguments, new_model
+from train import NOT_DIGITS_SHARE, DigitTrainer, DigitTrainingArguments, new_model
 
 
 class BorderContrast(nn.Module):
@@ -81,7 +81,7 @@ def parts(photos: str, data_args: DataArguments, args: DigitTrainingArguments) -
         set_seed(args.seed)
         model, processor = new_model(labels)
         change(model)
-        count = round(0.1 * len(dataset))
+        count = round(NOT_DIGITS_SHARE * len(dataset))
         others = Pictures.of_frames(not_digits(count, labels), torch.full((count,), NO_LABEL), processor)
         trainer = trainer_class(
             model=model.to(memory_format=torch.channels_last),
@@ -105,7 +105,8 @@ def agreement(model: DigitForImageClassification, frames: torch.Tensor) -> torch
 
 SURENESS: dict[str, Callable[[DigitForImageClassification, torch.Tensor], torch.Tensor]] = {
     "top score": lambda model, frames: model(frames).logits.softmax(1).amax(1),
-    "energy": lambda model, frames: model(frames).logits.logsumexp(1),
+    "energy of the labels' outputs": lambda model, frames: model.classifier(frames)[:, :-1].logsumexp(1),
+    "output for no label": lambda model, frames: -model.classifier(frames).softmax(1)[:, -1],
     "margin to the second": lambda model, frames: -model(frames).logits.softmax(1).topk(2)[0].diff(dim=1)[:, 0],
     "top score over nine shifts": agreement,
 }

@@ -1,5 +1,6 @@
 """A page of handwriting to the digit on it: page -> ink -> frame -> logits."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -11,15 +12,18 @@ from transformers.modeling_outputs import ModelOutput
 from .configuration_digit import DigitConfig
 from .pipeline_digit import PIPELINES
 
+NO_LABEL = -1
+"""Label of a picture that shows none of the labels: the model is trained to give all of them the same score."""
+
 
 @dataclass
 class DigitOutput(ModelOutput):
     """
     Args:
-        loss (`torch.FloatTensor` of shape `(1,)`, *optional*, returned when `labels` are given):
-            Cross-entropy.
+        loss (`torch.FloatTensor` of shape `(1,)`, *optional*, returned when `labels` or `ink_labels` are given):
+            Cross-entropy of the labels, and cross-entropy and Dice loss of the ink.
         logits (`torch.FloatTensor` of shape `(batch_size, num_labels)`):
-            Scores before the softmax; all zero where the page shows no ink, so that no label stands out.
+            Calibrated scores before the softmax; all zero where there is no ink, so that no label stands out.
         frames (`torch.FloatTensor` of shape `(batch_size, 1, frame_size, frame_size)`):
             What the classifier looked at, in [0, 1], ink bright; all zero on a page without ink.
     """
@@ -29,19 +33,82 @@ class DigitOutput(ModelOutput):
     frames: torch.FloatTensor | None = None
 
 
+class DigitConvLayer(nn.Module):
+    """A 3x3 convolution, batch normalisation and a ReLU."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1):
+        super().__init__()
+        self.convolution = nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=stride, padding=1, bias=False)
+        self.normalization = nn.BatchNorm2d(out_channels)
+        self.activation = nn.ReLU()
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return self.activation(self.normalization(self.convolution(hidden_states)))
+
+
+class DigitStage(nn.Module):
+    """Convolutions at one resolution; the first may halve it."""
+
+    def __init__(self, in_channels: int, out_channels: int, depth: int, stride: int = 1):
+        super().__init__()
+        layers = [DigitConvLayer(in_channels, out_channels, stride)]
+        layers += [DigitConvLayer(out_channels, out_channels) for _ in range(depth - 1)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return self.layers(hidden_states)
+
+
+class DigitStripPooling(nn.Module):
+    """
+    Tells every position what its whole row, its whole column and the whole page look like (Hou et al., 2020, "Strip
+    Pooling"): a rule runs on to the border of the page, the stem of a 4 does not.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.rows = nn.Conv1d(channels, channels, kernel_size=3, padding=1)
+        self.columns = nn.Conv1d(channels, channels, kernel_size=3, padding=1)
+        self.page = nn.Linear(channels, channels)
+        self.activation = nn.ReLU()
+        self.projection = nn.Conv2d(channels, channels, kernel_size=1)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        rows = self.rows(hidden_states.mean(3))[:, :, :, None]
+        columns = self.columns(hidden_states.mean(2))[:, :, None, :]
+        page = self.page(hidden_states.mean((2, 3)))[:, :, None, None]
+        return hidden_states + self.projection(self.activation(hidden_states + rows + columns + page))
+
+
 class DigitInk(nn.Module):
-    """How far each pixel of a page stands out from the tone of the page's border."""
+    """
+    A small U-Net (Ronneberger et al., 2015) on half the page's resolution: page -> logits of each pixel being pen,
+    brush or pencil, and not paper, rule or shadow.
+    """
 
     def __init__(self, config: DigitConfig):
         super().__init__()
-        self.min_contrast = config.min_contrast
+        widths, depths = config.ink_hidden_sizes, config.ink_depths
+        self.down = nn.ModuleList(
+            nn.Sequential(DigitStage(i, o, depth, stride=2 if number else 1), DigitStripPooling(o))
+            for number, (i, o, depth) in enumerate(zip([4, *widths], widths, depths))
+        )
+        self.lateral = nn.ModuleList(nn.Conv2d(i, o, kernel_size=1) for i, o in zip(widths[1:], widths))
+        self.up = nn.ModuleList(DigitConvLayer(width, width) for width in widths[:-1])
+        self.head = nn.Conv2d(widths[0], 4, kernel_size=3, padding=1)
 
     def forward(self, pages: torch.Tensor) -> torch.Tensor:
-        top, bottom, left, right = pages[:, :, 0], pages[:, :, -1], pages[..., 0], pages[..., -1]
-        tone = torch.cat([top, bottom, left, right], dim=-1).median(dim=-1).values  # (N, 1)
-        contrast = (pages - tone[..., None, None]).abs()
-        strongest = contrast.amax(dim=(-2, -1), keepdim=True)
-        return contrast / strongest.clamp(min=1e-6) * (strongest >= self.min_contrast)
+        mean, std = pages.mean((2, 3), keepdim=True), pages.std((2, 3), keepdim=True)
+        hidden_states = nn.functional.pixel_unshuffle((pages - mean) / (std + 0.05), 2)
+        hidden_states = hidden_states.contiguous(memory_format=torch.channels_last)
+        skipped = []
+        for stage in self.down:
+            hidden_states = stage(hidden_states)
+            skipped.append(hidden_states)
+        for skip, lateral, up in zip(skipped[-2::-1], reversed(self.lateral), reversed(self.up)):
+            above = nn.functional.interpolate(lateral(hidden_states), scale_factor=2.0, mode="bilinear")
+            hidden_states = up(skip + above)
+        return nn.functional.pixel_shuffle(self.head(hidden_states), 2)
 
 
 class DigitFrame(nn.Module):
@@ -53,68 +120,85 @@ class DigitFrame(nn.Module):
     are those of an antialiased bilinear resize: any page size, any device, no loop over pictures.
     """
 
-    def __init__(self, config: DigitConfig, min_ink: float = 0.3):
+    def __init__(self, config: DigitConfig, min_ink: float = 0.5, cells: int = 32, min_share: float = 0.12):
         super().__init__()
         self.frame_size = config.frame_size
         self.digit_size = config.digit_size
-        self.min_ink = min_ink  # weaker ink (blur, scanner dust) moves no edge of the digit's box
+        self.min_ink = min_ink  # weaker ink (blur, dust) moves no edge of the digit's box
+        self.cells = cells  # along each side of the page, to see which ink belongs together
+        self.min_share = min_share  # of the largest cluster's ink, below which another one is dirt
 
     def forward(self, ink: torch.Tensor) -> torch.Tensor:
         ink = ink.squeeze(1).float()  # (N, S, S)
+        ink = ink * self._character_box(ink)
         is_ink = ink >= self.min_ink
-        longest = torch.maximum(self._extent(is_ink.any(2)), self._extent(is_ink.any(1)))  # (N,)
+        longest = torch.maximum(_span(is_ink.any(2)).sum(1), _span(is_ink.any(1)).sum(1))
         step = longest.clamp(min=1) / self.digit_size  # page pixels a frame pixel
-        rows = self._resize_weights(ink.sum(2), step)
-        columns = self._resize_weights(ink.sum(1), step)
+        profile = ink.detach()  # the loss may change what is ink, but not by moving the frame
+        rows = self._resize_weights(profile.sum(2), step)
+        columns = self._resize_weights(profile.sum(1), step)
         frames = rows @ ink @ columns.transpose(1, 2)
-        frames = frames / frames.amax(dim=(1, 2), keepdim=True).clamp(min=1e-6)
-        return frames.unsqueeze(1)
+        frames = frames / frames.detach().amax(dim=(1, 2), keepdim=True).clamp(min=1e-6)
+        return (frames * is_ink.any((1, 2), keepdim=True)).unsqueeze(1)
 
-    def _extent(self, is_ink: torch.Tensor) -> torch.Tensor:
-        """(N, S) bool -> (N,): pixels from the first to the last that are ink, 0 where there is none."""
-        positions = torch.arange(is_ink.shape[1], device=is_ink.device)
-        first = torch.where(is_ink, positions, is_ink.shape[1]).amin(1)
-        last = torch.where(is_ink, positions, -1).amax(1)
-        return (last - first + 1).clamp(min=0)
+    @torch.no_grad()
+    def _character_box(self, ink: torch.Tensor) -> torch.Tensor:
+        """(N, S, S) -> bool (N, S, S): around the main cluster of ink and those that belong to it, not around dirt."""
+        n, size = len(ink), ink.shape[-1] // self.cells
+        is_ink = nn.functional.max_pool2d(ink[:, None], size)[:, 0] >= self.min_ink
+        cluster = _label_clusters(is_ink).flatten(1)  # (N, cells * cells), 0 where there is no ink
+        mass = nn.functional.avg_pool2d(ink[:, None], size).flatten(1)
+        mass = torch.zeros(n, self.cells**2 + 1, device=ink.device).scatter_add_(1, cluster, mass)
+        mass[:, 0] = 0
+
+        cell = torch.arange(self.cells, device=ink.device)
+        rows, columns = cell.repeat_interleave(self.cells).expand(n, -1), cell.repeat(self.cells).expand(n, -1)
+
+        def extreme(positions: torch.Tensor, reduce: str, of_nothing: int) -> torch.Tensor:
+            return torch.full_like(mass, of_nothing, dtype=torch.long).scatter_reduce(1, cluster, positions, reduce)
+
+        first = torch.stack([extreme(axis, "amin", self.cells) for axis in (rows, columns)], -1)  # (N, clusters, 2)
+        last = torch.stack([extreme(axis, "amax", -1) for axis in (rows, columns)], -1)
+        is_cut = ((first == 0) | (last == self.cells - 1)).any(-1)  # by the border: a neighbour, or the table
+        main = (mass * torch.where(is_cut, 0.3, 1.0)).argmax(1)[:, None]
+        main_first, main_last = (edge.take_along_dim(main[..., None], 1) for edge in (first, last))
+        gap = torch.maximum(first - main_last, main_first - last).amax(-1) / (main_last - main_first + 1).amax(-1)
+        is_near = gap <= torch.where(is_cut, 0.25, 0.75)
+        belongs = is_near & (mass >= self.min_share * mass.gather(1, main)) & (mass > 0)
+        belongs = belongs.gather(1, cluster).view_as(is_ink)
+        box = _span(belongs.any(2))[:, :, None] & _span(belongs.any(1))[:, None, :]
+        return box.repeat_interleave(size, 1).repeat_interleave(size, 2)
 
     def _resize_weights(self, profile: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
         """(N, S) ink along one axis -> (N, frame_size, S): the share of each page pixel in each frame pixel."""
-        pages = torch.arange(profile.shape[1], device=profile.device) + 0.5
+        size = profile.shape[1]
+        beyond = size // self.digit_size + 1  # pixels around the page, so that at its edge all weights still sum to 1
+        pages = torch.arange(-beyond, size + beyond, device=profile.device) + 0.5
         frames = torch.arange(self.frame_size, device=profile.device) + 0.5 - self.frame_size / 2
-        centre = (profile * pages).sum(1) / profile.sum(1).clamp(min=1e-6)
+        centre = (profile * pages[beyond:-beyond]).sum(1) / profile.sum(1).clamp(min=1e-6)
         wanted = centre[:, None] + frames * step[:, None]  # (N, frame_size), in page pixels
-        distance = (wanted[:, :, None] - pages).abs()
-        reach = step.clamp(min=1)[:, None, None]
-        return (1 - distance / reach).clamp(min=0) / reach
+        share = (1 - (wanted[:, :, None] - pages).abs() / step.clamp(min=1)[:, None, None]).clamp(min=0)
+        return (share / share.sum(2, keepdim=True).clamp(min=1e-6))[:, :, beyond:-beyond]
 
 
-class DigitConvLayer(nn.Module):
-    """A 3x3 convolution, batch normalisation and a ReLU."""
-
-    def __init__(self, in_channels: int, out_channels: int):
-        super().__init__()
-        self.convolution = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1, bias=False)
-        self.normalization = nn.BatchNorm2d(out_channels)
-        self.activation = nn.ReLU()
-
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        return self.activation(self.normalization(self.convolution(hidden_states)))
+def _span(is_ink: torch.Tensor) -> torch.Tensor:
+    """bool (N, S) -> bool (N, S): true from the first that is ink to the last."""
+    return (is_ink.cumsum(1) > 0) & (is_ink.flip(1).cumsum(1).flip(1) > 0)
 
 
-class DigitStage(nn.Module):
-    """Convolutions at one resolution."""
-
-    def __init__(self, in_channels: int, out_channels: int, depth: int):
-        super().__init__()
-        channels = [in_channels] + [out_channels] * depth
-        self.layers = nn.Sequential(*[DigitConvLayer(i, o) for i, o in zip(channels, channels[1:])])
-
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        return self.layers(hidden_states)
+def _label_clusters(is_ink: torch.Tensor, rounds: int = 12) -> torch.Tensor:
+    """bool (N, H, W) -> int64 (N, H, W): the same number, from 1 to H * W, for all ink that hangs together, else 0."""
+    shape, is_ink = is_ink.shape, is_ink.float()
+    numbers = torch.arange(1.0, is_ink[0].numel() + 1, device=is_ink.device).view(1, *shape[1:]) * is_ink
+    for _ in range(rounds):
+        numbers = nn.functional.max_pool2d(numbers[:, None], 3, 1, 1)[:, 0] * is_ink  # the highest number next to it
+        above = nn.functional.pad(numbers.flatten(1), (1, 0))
+        numbers = above.gather(1, numbers.flatten(1).long()).view(shape)  # and what that one has found meanwhile
+    return numbers.long()
 
 
 class DigitClassifier(nn.Module):
-    """Stages with a halving between them, averaged over the frame: frame -> logits."""
+    """Stages with a halving between them, averaged over the frame: frame -> logits of the labels and of no label."""
 
     def __init__(self, config: DigitConfig):
         super().__init__()
@@ -124,7 +208,7 @@ class DigitClassifier(nn.Module):
         )
         self.pooler = nn.MaxPool2d(2)
         self.dropout = nn.Dropout(config.dropout)
-        self.head = nn.Linear(channels[-1], config.num_labels)
+        self.head = nn.Linear(channels[-1], config.num_labels + 1)
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         # channels_last doubles the speed of so small convolutions on a CPU
@@ -168,8 +252,10 @@ class DigitForImageClassification(DigitPreTrainedModel):
 
     def forward(
         self,
-        pixel_values: torch.Tensor | list[torch.Tensor],
+        pixel_values: torch.Tensor | list[torch.Tensor] | None = None,
+        frames: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
+        ink_labels: torch.Tensor | None = None,
         return_dict: bool | None = None,
     ) -> DigitOutput | tuple[torch.Tensor, ...]:
         """
@@ -177,15 +263,33 @@ class DigitForImageClassification(DigitPreTrainedModel):
             pixel_values (`torch.FloatTensor` of shape `(batch_size, 1, size, size)`, or a list of `(1, size, size)`):
                 Pages in [0, 1]; those of side `config.frame_size` are frames already and go straight to the
                 classifier. A list may hold both.
+            frames (`torch.FloatTensor` of shape `(n, 1, frame_size, frame_size)`, *optional*):
+                Frames that are read after the pages, in the same batch.
             labels (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
-                Indices in `[0, config.num_labels)` for the cross-entropy.
+                Indices in `[0, config.num_labels)` for the cross-entropy, [`NO_LABEL`] for a picture of something else,
+                -100 for one that does not count.
+            ink_labels (`torch.FloatTensor` of shape `(batch_size, 1, size, size)`, *optional*):
+                Which share of each pixel of the pages is ink, in [0, 1].
             return_dict (`bool`, *optional*):
                 Whether to return a [`DigitOutput`] instead of a tuple.
         """
-        frames = self.to_frames(pixel_values)
-        has_ink = frames.amax(dim=(-3, -2, -1)).ge(self.config.min_contrast)
-        logits = self.classifier(frames) * has_ink[:, None]
-        loss = nn.functional.cross_entropy(logits.float(), labels) if labels is not None else None
+        parts, loss = [], None
+        if pixel_values is not None and ink_labels is not None:
+            ink_logits = self.ink(pixel_values)
+            parts.append(self.frame(ink_logits.sigmoid()))
+            loss = _ink_loss(ink_logits.float(), ink_labels)
+        elif pixel_values is not None:
+            parts.append(self.to_frames(pixel_values))
+        parts += [frames] if frames is not None else []
+        frames = torch.cat(parts)
+        outputs = self.classifier(frames).float()
+        if labels is not None:  # pages and frames count alike, however many there are of each
+            sizes = [len(part) for part in parts]
+            for part_outputs, part_labels in zip(outputs.split(sizes), labels.split(sizes)):
+                part_loss = self._label_loss(part_outputs, part_labels)
+                loss = part_loss if loss is None else loss + part_loss
+        has_ink = frames.detach().amax(dim=(-3, -2, -1)).ge(self.config.min_contrast)
+        logits = self._spread(outputs) * has_ink[:, None] / self.config.temperature
         output = DigitOutput(loss=loss, logits=logits, frames=frames)
         return output if return_dict or (return_dict is None and self.config.return_dict) else output.to_tuple()
 
@@ -200,4 +304,25 @@ class DigitForImageClassification(DigitPreTrainedModel):
             return frames
         if pixel_values.shape[-1] == self.config.frame_size:
             return pixel_values
-        return self.frame(self.ink(pixel_values))
+        if len(pixel_values) == 0:  # a batch of frames alone; pixel_unshuffle takes no empty one
+            return pixel_values.new_zeros(0, 1, self.config.frame_size, self.config.frame_size)
+        return self.frame(self.ink(pixel_values).sigmoid())
+
+    def _label_loss(self, outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy, with "none of the labels" as one label more."""
+        labels = labels.where(labels != NO_LABEL, self.config.num_labels)
+        return nn.functional.cross_entropy(outputs, labels, reduction="sum") / (labels != -100).sum().clamp(min=1)
+
+    def _spread(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Log-scores of the labels, to which the score of none of them is added in equal shares: it lifts no label."""
+        log_scores = outputs.log_softmax(-1)
+        nothing = log_scores[:, -1:] - math.log(self.config.num_labels)
+        return torch.logaddexp(log_scores[:, :-1], nothing)
+
+
+def _ink_loss(logits: torch.Tensor, ink_labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of every pixel, and the Dice loss of every page, which counts a hairline as much as a marker."""
+    ink = logits.sigmoid()
+    overlap, total = (ink * ink_labels).sum((1, 2, 3)), ink.sum((1, 2, 3)) + ink_labels.sum((1, 2, 3))
+    dice = 1 - (2 * overlap + 1) / (total + 1)
+    return 3 * nn.functional.binary_cross_entropy_with_logits(logits, ink_labels) + dice.mean()

@@ -1,10 +1,6 @@
 """The pipelines of a digit model, which travel with a checkpoint."""
 
-import numpy as np
-import torch
 from transformers import ImageClassificationPipeline
-
-from .image_processing_digit import open_image
 
 
 class DigitImageClassificationPipeline(ImageClassificationPipeline):
@@ -14,8 +10,6 @@ class DigitImageClassificationPipeline(ImageClassificationPipeline):
     """
 
     def preprocess(self, image, timeout=None):
-        if not isinstance(image, (np.ndarray, torch.Tensor)):
-            image = open_image(image)
         page = self.image_processor(image, return_tensors="pt")["pixel_values"][0]
         return {"pages": [page.to(self.dtype)]}
 
