@@ -52,9 +52,15 @@ def test_the_shipped_code_files_are_those_of_the_package():
 
 def test_the_shipped_results_meet_what_was_promised():
     results = json.loads((PRETRAINED / "results.json").read_text())
-    assert results["test"]["mnist"]["n"] == 10_000 and results["test"]["mnist"]["accuracy"] >= 0.996
-    assert results["validation"]["custom_digits"]["accuracy"] >= 0.985
-    assert results["train_minutes"] <= 25
+    mnist, custom = results["test"]["mnist"], results["validation"]["custom_digits"]
+    assert mnist["n"] == 10_000 and mnist["accuracy"] >= 0.996 and mnist["ece"] <= 0.005
+    assert custom["accuracy"] >= 0.99
+    photos, exif, others = (results["evaluation"][name] for name in ("photos", "photos_exif", "not_digits"))
+    assert photos["n"] == 900 and photos["accuracy"] >= 0.98 and photos["ece"] <= 0.015
+    assert photos["coverage"] >= 0.98 and photos["selective_accuracy"] >= 0.995
+    assert exif["accuracy"] == 1
+    assert others["n_others"] == 600 and others["others_answered"] <= 0.02
+    assert results["train_minutes"] <= 45
 
 
 @pytest.mark.parametrize("missing", ["model.safetensors", "config.json", "preprocessor_config.json"])
