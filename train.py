@@ -70,7 +70,7 @@ class DigitTrainingArguments(TrainingArguments):
     """transformers' TrainingArguments with the released recipe as defaults."""
 
     output_dir: str = field(default="runs/digit", metadata={"help": "Where the checkpoint and the card are written."})
-    num_train_epochs: float = field(default=10.0, metadata={"help": "Times that every training picture is seen."})
+    num_train_epochs: float = field(default=11.0, metadata={"help": "Times that every training picture is seen."})
     per_device_train_batch_size: int = field(default=128, metadata={"help": "Pictures a step and process."})
     per_device_eval_batch_size: int = field(default=500, metadata={"help": "Pictures a step of evaluation."})
     pages_per_step: int = field(default=48, metadata={"help": "Synthetic pages a step and process."})
@@ -120,7 +120,7 @@ class DigitTrainer(Trainer):
         """What the model reads in a training step: every character as a frame, and some of them on synthetic pages."""
         model, labels = self.accelerator.unwrap_model(self.model), inputs["labels"]
         model.ink.eval()  # real pages are framed as they will be when the model is used
-        with torch.no_grad():
+        with torch.no_grad(), self.accelerator.autocast():
             frames = torch.cat([model.to_frames(inputs["pixel_values"]), inputs["frames"]])
         model.ink.train(not self.freeze_ink)
         frames = self.augmentation(frames)
