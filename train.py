@@ -36,6 +36,7 @@ from data_prep import (
     merge,
     not_digits,
     on_pages,
+    pairs,
     read_not_digits,
     to_pictures,
 )
@@ -70,11 +71,11 @@ class DigitTrainingArguments(TrainingArguments):
     """transformers' TrainingArguments with the released recipe as defaults."""
 
     output_dir: str = field(default="runs/digit", metadata={"help": "Where the checkpoint and the card are written."})
-    num_train_epochs: float = field(default=11.0, metadata={"help": "Times that every training picture is seen."})
-    per_device_train_batch_size: int = field(default=128, metadata={"help": "Pictures a step and process."})
+    num_train_epochs: float = field(default=14.0, metadata={"help": "Times that every training picture is seen."})
+    per_device_train_batch_size: int = field(default=256, metadata={"help": "Pictures a step and process."})
     per_device_eval_batch_size: int = field(default=500, metadata={"help": "Pictures a step of evaluation."})
     pages_per_step: int = field(default=48, metadata={"help": "Synthetic pages a step and process."})
-    learning_rate: float = field(default=2e-3, metadata={"help": "Highest learning rate of AdamW."})
+    learning_rate: float = field(default=3e-3, metadata={"help": "Highest learning rate of AdamW."})
     weight_decay: float = field(default=0.02, metadata={"help": "Weight decay of AdamW."})
     lr_scheduler_type: str = field(default="cosine", metadata={"help": "How the learning rate falls."})
     warmup_steps: float = field(default=0.05, metadata={"help": "Share of the steps in which it rises first."})
@@ -99,7 +100,8 @@ class DigitTrainingArguments(TrainingArguments):
         super().__post_init__()
 
 
-NOT_DIGITS_SHARE = 0.15  # letters, symbols and scribbles for every training picture
+NOT_DIGITS_SHARE = 0.25  # letters, symbols and scribbles for every training picture
+PAIRS = 12  # two characters side by side, in every step, which are none of the labels either
 VALIDATION_NOT_DIGITS = 500
 VALIDATION_PAGES = 2000
 
@@ -125,12 +127,13 @@ class DigitTrainer(Trainer):
         model.ink.train(not self.freeze_ink)
         frames = self.augmentation(frames)
         on_pages = self.args.pages_per_step  # the first ones: custom pictures, as far as there are any, then MNIST
-        pages, ink, is_single = self.pages(frames[:on_pages])
+        batch = self.pages(frames[:on_pages])
+        page_labels, no_label = labels[:on_pages].where(batch.is_single, -100), labels.new_full((PAIRS,), NO_LABEL)
         return {
-            "pixel_values": pages,
-            "frames": frames,
-            "labels": torch.cat([labels[:on_pages].where(is_single, -100), labels]),
-            "ink_labels": None if self.freeze_ink else ink,
+            "pixel_values": batch.pages,
+            "frames": torch.cat([frames, pairs(frames[-PAIRS:])]),
+            "labels": torch.cat([page_labels, labels, no_label]),
+            "ink_labels": None if self.freeze_ink else batch.ink,
         }
 
     def create_model_card(self, model_name: str | None = None, **kwargs) -> None:

@@ -3,7 +3,7 @@
 from .augment import Augmentation
 from .errors import DataError
 from .merge import DataArguments, count_table, merge
-from .not_digits import not_digits, read_not_digits
+from .not_digits import not_digits, pairs, read_not_digits
 from .pages import PageBatch, Pages
 from .pictures import Pictures, by_source, on_pages, to_pictures
 
@@ -19,6 +19,7 @@ __all__ = [
     "merge",
     "not_digits",
     "on_pages",
+    "pairs",
     "read_not_digits",
     "to_pictures",
 ]

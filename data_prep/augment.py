@@ -26,7 +26,7 @@ class Augmentation:
         stroke: How much of one 3x3 dilation (thicker) or erosion (thinner) is blended in.
     """
 
-    shift: float = 2.0
+    shift: float = 1.5
     scale: float = 0.12
     rotation: float = 12.0
     shear: float = 0.2

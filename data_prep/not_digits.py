@@ -9,6 +9,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import torch
+import torch.nn.functional as F
 from datasets import Dataset, load_dataset
 from datasets.data_files import EmptyDatasetError
 from datasets.exceptions import DatasetNotFoundError
@@ -41,7 +42,7 @@ _LOOKALIKES = set(
 )  # what a person could write for a digit, or read as one
 
 
-_NEARLY_DIGITS = set("CDGJLTUVceprtu")  # a digit but for one stroke: drawn twice as often
+_NEARLY_DIGITS = list("CDGJLTUVceprtu" + "CDGce" * 3)  # a digit but for one stroke: drawn more often
 
 
 def not_digits(count: int, labels: list[str], split: str = "train", seed: int = 0) -> torch.Tensor:
@@ -65,12 +66,27 @@ def not_digits(count: int, labels: list[str], split: str = "train", seed: int = 
         kind, path = random.random(), fonts[random.integers(len(fonts))]
         if kind < 0.85:  # mostly letters of our own alphabet, where there are any: they are what people bring
             latin = [char for char in glyphs[path] if char.isascii() and char.isalpha()]
-            latin += [char for char in latin if char in _NEARLY_DIGITS]
+            latin += [char for char in _NEARLY_DIGITS if char in latin]
             choice = latin if latin and kind < 0.6 else glyphs[path]
             frame[0] = _letter(random, path, choice[random.integers(len(choice))])
         else:
             frame[0] = scribbles[random.integers(len(scribbles))](random)
     return torch.from_numpy(frames)
+
+
+def pairs(frames: torch.Tensor) -> torch.Tensor:
+    """Each frame and the one after it side by side, as they hang together in a number: (N, 1, 28, 28) -> the same."""
+    n, device = len(frames), frames.device
+    apart = torch.rand(n, device=device) * 0.45 + 0.45
+    scale = torch.where(torch.rand(n, device=device) < 0.5, 1.0, 1.5 + 0.3 * apart)  # squeezed, or as high as wide
+    drop = torch.randn(n, device=device) * 0.06
+
+    def half(frames: torch.Tensor, side: int) -> torch.Tensor:
+        zero = torch.zeros_like(apart)
+        matrix = torch.stack([1.5 + 0.3 * apart, zero, side * apart, zero, scale, side * drop], 1).view(n, 2, 3)
+        return F.grid_sample(frames, F.affine_grid(matrix, frames.shape, align_corners=False), align_corners=False)
+
+    return torch.maximum(half(frames, 1), half(frames.roll(-1, 0), -1))
 
 
 def read_not_digits(folder: str) -> Dataset:

@@ -113,7 +113,7 @@ def _way_of_a_picture(picture: LabelledPicture, classifier: Pipeline, folder: Pa
     page = classifier.preprocess(picture.source)["pages"][0]
     with torch.inference_mode():
         is_frame = page.shape[-1] == classifier.model.config.frame_size
-        ink = page if is_frame else classifier.model.ink(page[None])[0].sigmoid()
+        ink = page if is_frame else classifier.model.ink(page[None])[0, :1].sigmoid()
         frame = classifier.model.to_frames(page[None])[0]
     steps = {"picture": image} | {
         name: _to_image(step) for name, step in (("page", page), ("ink", ink), ("frame", frame))
