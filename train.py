@@ -71,11 +71,11 @@ class DigitTrainingArguments(TrainingArguments):
     """transformers' TrainingArguments with the released recipe as defaults."""
 
     output_dir: str = field(default="runs/digit", metadata={"help": "Where the checkpoint and the card are written."})
-    num_train_epochs: float = field(default=14.0, metadata={"help": "Times that every training picture is seen."})
-    per_device_train_batch_size: int = field(default=256, metadata={"help": "Pictures a step and process."})
+    num_train_epochs: float = field(default=9.0, metadata={"help": "Times that every training picture is seen."})
+    per_device_train_batch_size: int = field(default=128, metadata={"help": "Pictures a step and process."})
     per_device_eval_batch_size: int = field(default=500, metadata={"help": "Pictures a step of evaluation."})
     pages_per_step: int = field(default=48, metadata={"help": "Synthetic pages a step and process."})
-    learning_rate: float = field(default=3e-3, metadata={"help": "Highest learning rate of AdamW."})
+    learning_rate: float = field(default=2e-3, metadata={"help": "Highest learning rate of AdamW."})
     weight_decay: float = field(default=0.02, metadata={"help": "Weight decay of AdamW."})
     lr_scheduler_type: str = field(default="cosine", metadata={"help": "How the learning rate falls."})
     warmup_steps: float = field(default=0.05, metadata={"help": "Share of the steps in which it rises first."})
@@ -100,8 +100,8 @@ class DigitTrainingArguments(TrainingArguments):
         super().__post_init__()
 
 
-NOT_DIGITS_SHARE = 0.25  # letters, symbols and scribbles for every training picture
-PAIRS = 12  # two characters side by side, in every step, which are none of the labels either
+NOT_DIGITS_SHARE = 0.2  # letters, symbols and scribbles for every training picture
+PAIRS = 6  # two characters side by side, in every step, which are none of the labels either
 VALIDATION_NOT_DIGITS = 500
 VALIDATION_PAGES = 2000
 
@@ -233,9 +233,14 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: DigitTrain
         split: Pictures.of_frames(not_digits(count, labels, split), torch.full((count,), NO_LABEL), processor)
         for split, count in counts.items()
     }
+    not_to_answer = [others["validation"]]
+    if data_args.not_digits:
+        not_to_answer.append(to_pictures(read_not_digits(data_args.not_digits), processor))
     pages = Pages(size=model.config.image_size)
     all_digits = sum(splits["validation"].values(), start=Pictures.none(processor))
-    validation = splits["validation"] | {"pages": on_pages(all_digits, pages, VALIDATION_PAGES)}
+    validation = splits["validation"]
+    if len(all_digits.frames):
+        validation["pages"] = on_pages(all_digits, pages, VALIDATION_PAGES)
 
     metrics = DigitMetrics(labels)
     trainer = DigitTrainer(
@@ -251,9 +256,6 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: DigitTrain
     )
     say(f"{model.num_parameters():,} parameters, {len(dataset['train']):,} pictures, on {args.device}")
     run = trainer.train(resume_from_checkpoint=checkpoint)
-    not_to_answer = [others["validation"]]
-    if data_args.not_digits:
-        not_to_answer.append(to_pictures(read_not_digits(data_args.not_digits), processor))
     calibration = calibrate(trainer, validation, not_to_answer)
     trainer.save_model()
 

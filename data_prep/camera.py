@@ -28,7 +28,8 @@ def photograph(pages: torch.Tensor) -> torch.Tensor:
     out_of_focus = torch.where(chance(n, 0.25, device), uniform(n, 0.3, 1.6, device), uniform(n, 0.2, 0.7, device))
     pages = blur(pages, out_of_focus.flatten())
     pages = pages + _noise(pages) * uniform(n, 0, 1, device) ** 4 * 0.06
-    pages = torch.where(chance(n, 0.5, device), jpeg(pages, uniform(n, 25, 95, device)), pages)
+    is_jpeg = torch.rand(n, device=device) < 0.5
+    pages[is_jpeg] = jpeg(pages[is_jpeg], uniform(int(is_jpeg.sum()), 25, 95, device))
     return torch.where(chance(n, 0.15, device), 1 - pages, pages).clamp(0, 1)  # chalk, and dark screens
 
 

@@ -54,7 +54,8 @@ def compose(frames: torch.Tensor, is_string: torch.Tensor, extent: torch.Tensor,
     is_mark = chance(n, 0.5, device)[:, 0] & (torch.rand(n, LONGEST, device=device) < 0.25) & (place > 0)
     chosen = torch.where(is_mark, n + torch.randint(_MARKS, (n, LONGEST), device=device), characters)
     written = torch.cat([frames[:, 0], _marks().to(frames)])[chosen]
-    written[is_string] = _slanted(written[is_string])
+    if is_string.any():
+        written[is_string] = _slanted(written[is_string])
     offsets, first, last = _offsets(written, count)
 
     height = _heights(extent, (last - first) / _DIGIT_HEIGHT) * size

@@ -52,7 +52,7 @@ class Pages:
 
     size: int = 128
     empty: float = 0.06
-    string: float = 0.2
+    string: float = 0.15
     straight: float = 0.12
     neighbour: float = 0.12
 
@@ -125,15 +125,17 @@ class Pages:
         see_through = tones * (1 - cover * dark)
         opaque = torch.lerp(tones, tones.mean((1, 2), keepdim=True) * (1 - dark), cover)
         tones = torch.where(chance(n, 0.5, device), see_through, torch.minimum(opaque, tones + 0.05))
-        objects = border_objects(n, size, device) * (1 - ink) * chance(n, 0.22, device)
-        tones = torch.lerp(tones * light(n, size, device), uniform(n, 0, 0.6, device), objects)
+        tones = tones * light(n, size, device)
+        rows = (torch.rand(n, device=device) < 0.22).nonzero().flatten()
+        objects = border_objects(len(rows), size, device) * (1 - ink[rows])
+        tones[rows] = torch.lerp(tones[rows], uniform(len(rows), 0, 0.6, device), objects)
         return photograph(tones)
 
     @staticmethod
     def _letterbox(pages: torch.Tensor, is_inside: torch.Tensor, is_border: torch.Tensor) -> torch.Tensor:
         """What the picture does not fill has the tone of its border, as the image processor makes it."""
         tone = (pages * is_border).sum((1, 2), keepdim=True) / is_border.sum((1, 2), keepdim=True)
-        return torch.where(is_inside, pages, tone)
+        return torch.where(is_inside, pages, tone.clamp(max=1))
 
 
 class _Sheet(NamedTuple):

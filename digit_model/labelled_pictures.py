@@ -3,11 +3,23 @@
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import BadZipFile
 
-from datasets import ClassLabel, Dataset, DatasetDict, Image, load_dataset
+from datasets import ClassLabel, Dataset, DatasetDict, DownloadManager, Image, load_dataset
 from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import httpx
+
+_LOAD_ERRORS = (
+    DatasetNotFoundError,
+    DatasetGenerationError,
+    HFValidationError,
+    httpx.HTTPError,
+    BadZipFile,
+    OSError,
+    RuntimeError,  # a dataset that is a script
+    ValueError,
+)
 
 
 class DatasetError(ValueError):
@@ -42,7 +54,7 @@ def load_labelled(source: str, split: str | None = None) -> Dataset:
     """
     try:
         splits = _load(Path(source))
-    except (DatasetNotFoundError, DatasetGenerationError, HFValidationError, OSError, ValueError, httpx.HTTPError) as e:
+    except _LOAD_ERRORS as e:
         reason = str(e).strip().split("\n")[0].rstrip(".")
         raise DatasetError(
             f"{source} cannot be read ({reason}); name an image folder or a ZIP of one, a parquet file, or a dataset "
@@ -66,7 +78,7 @@ def _load(path: Path) -> DatasetDict:
     if path.suffix == ".parquet":
         return load_dataset("parquet", data_files=str(path))
     if path.suffix.lower() == ".zip":
-        return load_dataset("imagefolder", data_files=str(path), drop_labels=False)
+        path = Path(DownloadManager().extract(str(path)))  # datasets 5.2 takes the archive's folder for the label
     if path.is_dir() and not any(path.rglob("*.parquet")):
         has_metadata = any(path.rglob("metadata.*"))
         return load_dataset("imagefolder", data_dir=str(path), drop_labels=None if has_metadata else False)

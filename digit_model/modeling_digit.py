@@ -15,6 +15,9 @@ from .pipeline_digit import PIPELINES
 NO_LABEL = -1
 """Label of a picture that shows none of the labels: the model is trained to give all of them the same score."""
 
+MAX_DICE_LOSS = 0.5
+"""Dice loss of a page's ink, in [0, 1], from which on its frame shows too little of the character to learn from."""
+
 
 @dataclass
 class DigitOutput(ModelOutput):
@@ -276,9 +279,13 @@ class DigitForImageClassification(DigitPreTrainedModel):
         """
         parts, loss = [], None
         if pixel_values is not None and ink_labels is not None:
-            ink_logits = self.ink(pixel_values)
+            ink_logits = self.ink(pixel_values).float()
             parts.append(self.frame(ink_logits[:, :1].sigmoid()))
-            loss = _ink_loss(ink_logits.float(), ink_labels)
+            cross_entropy, dice = _ink_losses(ink_logits, ink_labels)
+            loss = (3 * cross_entropy + dice.mean(0)).sum()
+            if labels is not None:  # a page whose ink is not found teaches no label: it would teach to guess
+                is_found = dice[:, 0] < MAX_DICE_LOSS
+                labels = torch.cat([labels[: len(dice)].where(is_found, -100), labels[len(dice) :]])
         elif pixel_values is not None:
             parts.append(self.to_frames(pixel_values))
         parts += [frames] if frames is not None else []
@@ -321,10 +328,12 @@ class DigitForImageClassification(DigitPreTrainedModel):
         return torch.logaddexp(log_scores[:, :-1], nothing)
 
 
-def _ink_loss(logits: torch.Tensor, ink_labels: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of every pixel, and the Dice loss of every page, which counts a hairline as much as a marker."""
+def _ink_losses(logits: torch.Tensor, ink_labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    (N, C, H, W) -> cross-entropy (C,) of every pixel, and the Dice loss (N, C) of every page, in [0, 1], which counts a
+    hairline as much as a marker.
+    """
     ink = logits.sigmoid()
     overlap, total = (ink * ink_labels).sum((2, 3)), ink.sum((2, 3)) + ink_labels.sum((2, 3))
-    dice = 1 - (2 * overlap + 1) / (total + 1)
     cross_entropy = nn.functional.binary_cross_entropy_with_logits(logits, ink_labels, reduction="none")
-    return (3 * cross_entropy.mean((0, 2, 3)) + dice.mean(0)).sum()
+    return cross_entropy.mean((0, 2, 3)), 1 - (2 * overlap + 1) / (total + 1)

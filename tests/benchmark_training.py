@@ -53,9 +53,9 @@ def bare_loop(mnist: Path, args: DigitTrainingArguments) -> float:
             batches = iter(torch.randperm(len(data)).split(size))
             chosen = next(batches)
         frames, labels = augmentation(data.frames[chosen].float() / 255), data.labels[chosen]
-        pages, ink, is_single = synthetic(frames[: args.pages_per_step])
-        labels = torch.cat([labels[: args.pages_per_step].where(is_single, -100), labels])
-        model(pages, frames=frames, labels=labels, ink_labels=ink).loss.backward()
+        batch = synthetic(frames[: args.pages_per_step])
+        labels = torch.cat([labels[: args.pages_per_step].where(batch.is_single, -100), labels])
+        model(batch.pages, frames=frames, labels=labels, ink_labels=batch.ink).loss.backward()
         optimizer.step()
         optimizer.zero_grad()
     return STEPS / (time.perf_counter() - start)

@@ -54,7 +54,7 @@ def test_where_on_the_page_and_how_large_does_not_matter(model, digits):
 
 
 def test_a_frame_has_mnists_size_and_centre(model, digits):
-    frames = model.to_frames(pages_of([scan(digit) for digit in digits]))[:, 0].numpy()
+    frames = model.to_frames(pages_of([scan(digit) for digit in digits]))[:, 0].detach().numpy()
     positions = np.arange(28) + 0.5
     for frame in frames:
         assert frame.max() == pytest.approx(1)
@@ -89,7 +89,7 @@ def test_labels_give_a_loss_and_a_tuple_can_be_had(model, digits):
 def test_the_loss_of_labels_and_ink_reaches_every_weight(digits):
     model = DigitForImageClassification(DigitConfig(hidden_sizes=[8, 8], depths=[1, 1]))
     pages = pages_of([scan(digit) for digit in digits])
-    model(pages, labels=torch.arange(10), ink_labels=(pages < 0.5).float()).loss.backward()
+    model(pages, labels=torch.arange(10), ink_labels=(pages < 0.5).float().repeat(1, 2, 1, 1)).loss.backward()
     assert all(parameter.grad is not None and parameter.grad.any() for parameter in model.parameters())
 
 

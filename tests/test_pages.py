@@ -8,6 +8,7 @@ from PIL import Image
 
 from data_prep import Pages, not_digits
 from data_prep.camera import jpeg
+from data_prep.lines import LONGEST, Line, write_line
 from data_prep.strokes import thin, write
 
 
@@ -22,7 +23,8 @@ def only(**shares) -> Pages:
 
 def test_a_page_and_its_ink_have_one_shape_and_range(frames):
     batch = Pages()(frames)
-    assert batch.pages.shape == batch.ink.shape == (10, 1, 128, 128) and batch.is_single.shape == (10,)
+    assert batch.pages.shape == (10, 1, 128, 128) and batch.ink.shape == (10, 2, 128, 128)
+    assert batch.characters.shape == (10, LONGEST) and batch.is_single.shape == (10,)
     for images in (batch.pages, batch.ink):
         assert images.dtype == torch.float32 and images.min() >= 0 and images.max() <= 1
 
@@ -57,6 +59,34 @@ def test_a_string_is_written_in_one_row_and_counts_for_no_label(frames):
     assert not batch.is_single.any()
     is_ink = batch.ink[:, 0] > 0.5
     assert (is_ink.any(1).sum(1) > is_ink.any(2).sum(1)).float().mean() > 0.8  # wider than high
+
+
+def test_a_string_names_its_characters_from_left_to_right(frames):
+    torch.manual_seed(0)
+    batch = only(string=1)(frames.repeat(10, 1, 1, 1))
+    for row, characters in enumerate(batch.characters.tolist()):
+        written = [each for each in characters if each != -2]
+        assert 2 <= len(written) <= LONGEST and characters[: len(written)] == written
+        assert all(each in (-1, (row + place) % 100) for place, each in enumerate(written))
+    assert (batch.characters == -1).any()  # commas and dashes
+
+
+def test_characters_meet_in_some_strings_and_nowhere_else(frames):
+    torch.manual_seed(0)
+    meets = only(string=1)(frames.repeat(10, 1, 1, 1)).ink[:, 1].amax((1, 2)) > 0.5
+    assert 0.2 < meets.float().mean() < 0.8
+    assert not only()(frames).ink[:, 1].any()
+
+
+@pytest.mark.parametrize("apart, meet", [(4.0, True), (20.0, False)])
+def test_two_bars_meet_where_they_touch(apart, meet):
+    bars = torch.zeros(1, LONGEST, 28, 28)
+    bars[:, :, 4:24, 13:15] = 1
+    characters = torch.tensor([[0, 1] + [-2] * (LONGEST - 2)])
+    centres = torch.tensor([[[64.0, 60.0 + apart * place] for place in range(LONGEST)]])
+    ink, seam = write_line(Line(characters, bars, centres, torch.tensor([56.0]), torch.tensor([4.0])), 128)
+    assert (seam > 0.9).any() == meet
+    assert (seam[0, 46:82, 61:63] > 0.9).all() == meet and not seam[0, :, 70:].any()
 
 
 def test_straight_lines_of_a_pen_are_ink_that_ends_on_the_page(frames):
