@@ -1,6 +1,7 @@
 """Lines of writing: which characters follow one another, how large they are, and how close they stand."""
 
 import math
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -74,14 +75,15 @@ def compose(frames: torch.Tensor, is_string: torch.Tensor, extent: torch.Tensor,
 def write_line(line: Line, size: int) -> tuple[torch.Tensor, torch.Tensor]:
     """A line -> its ink (N, size, size), and where the ink of two characters meets (N, size, size), both in [0, 1]."""
     ink, seam = torch.zeros(2, len(line.side), size, size, device=line.side.device)
+    rows, places = (line.characters > -2).nonzero(as_tuple=True)
+    frames, centres = line.frames[rows, places, None], line.centres[rows, places]
+    written = write(frames, line.pen[rows], centres, line.side[rows], size)
     for place in range(LONGEST):
-        rows = (line.characters[:, place] > -2).nonzero().flatten()
-        frames, centres = line.frames[rows, place, None], line.centres[rows, place]
-        written = write(frames, line.pen[rows], centres, line.side[rows], size)
+        here, row = written[places == place], rows[places == place]
         if place:
-            meets = torch.minimum(dilate(dilate(written)), dilate(dilate(ink[rows])))
-            seam[rows] = torch.maximum(seam[rows], meets)
-        ink[rows] = torch.maximum(ink[rows], written)
+            meets = torch.minimum(dilate(dilate(here)), dilate(dilate(ink[row])))
+            seam[row] = torch.maximum(seam[row], meets)
+        ink[row] = torch.maximum(ink[row], here)
     return ink, seam
 
 
@@ -134,6 +136,7 @@ def _off_centre(n: int, device: torch.device) -> torch.Tensor:
     return torch.where(torch.rand(n, 1, device=device) < 0.4, torch.rand(n, 2, device=device) * 2 - 1, near)
 
 
+@cache
 def _marks() -> torch.Tensor:
     """float (_MARKS, 28, 28): full stops, commas, dashes, equals signs and what else stands between digits."""
     random = np.random.default_rng(0)

@@ -142,12 +142,12 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path):
 
 
 def test_two_processes_train_and_write_once(tmp_path):
-    arguments = [*SMALL, "--max_steps", "5", "--output_dir", tmp_path]
+    arguments = [*SMALL, "--max_steps", "6", "--output_dir", tmp_path]
     done = python("-m", "torch.distributed.run", "--nproc_per_node", "2", "train.py", *arguments)
     assert done.returncode == 0, done.stderr
     results = json.loads((tmp_path / "results.json").read_text())
-    # 270 pictures are 5 steps of 2 x 32 pictures an epoch
-    assert (results["processes"], results["steps"], results["epochs"]) == (2, 5, 1)
+    # 270 pictures, and 54 that show no digit, are 6 steps of 2 x 32 pictures an epoch
+    assert (results["processes"], results["steps"], results["epochs"]) == (2, 6, 1)
     assert done.stdout.count("| mnist, test |") == 1
 
 
