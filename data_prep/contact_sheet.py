@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw, ImageOps
 
 from .augment import Augmentation
 from .errors import DataError
-from .not_digits import FRAME_SIZE
+from .mnist import FRAME_SIZE
 from .pages import Pages
 
 THUMBNAIL = 48

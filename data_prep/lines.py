@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageDraw
 
+from .mnist import FRAME_SIZE
 from .sampling import chance, uniform
 from .strokes import dilate, write
 
-FRAME_SIZE = 28
 LONGEST = 10
 """Characters in a line, at most."""
 

@@ -17,6 +17,9 @@ CLASS_COUNTS = {
     "test": [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009],
 }
 
+FRAME_SIZE = 28
+"""Side of an MNIST picture, in pixels."""
+
 
 def load_mnist(source: str = HUB_ID) -> DatasetDict:
     """

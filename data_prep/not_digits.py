@@ -17,8 +17,7 @@ from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from .errors import DataError
-
-FRAME_SIZE = 28
+from .mnist import FRAME_SIZE
 
 _FONTS = {"train": ("DejaVuS*.ttf", "STIXGeneral*.ttf"), "validation": ("cm[bst][0-9st]*.ttf", "cmr10.ttf")}
 _RANGES = [
