@@ -11,11 +11,18 @@ _KINDS = {"plain": 0.55, "ruled": 0.11, "squared": 0.11, "two_pitches": 0.13, "d
 
 def printed_rules(n: int, size: int, device: torch.device) -> torch.Tensor:
     """(N, size, size) in [0, 1]: where the paper is printed on, with any pitch, angle, perspective and bend."""
-    across, down = _paper_coordinates(n, size, device)
     shares = torch.tensor(list(_KINDS.values()), device=device)
-    kind = torch.multinomial(shares, n, replacement=True)[:, None, None]
-    is_kind = {name: kind == index for index, name in enumerate(_KINDS)}
+    kind = torch.multinomial(shares, n, replacement=True)
+    is_printed = kind != list(_KINDS).index("plain")
+    printed = torch.zeros(n, size, size, device=device)
+    printed[is_printed] = _rules(kind[is_printed], size)
+    return printed
 
+
+def _rules(kind: torch.Tensor, size: int) -> torch.Tensor:
+    n, device = len(kind), kind.device
+    across, down = _paper_coordinates(n, size, device)
+    is_kind = {name: (kind == index)[:, None, None] for index, name in enumerate(_KINDS)}
     pitch = log_uniform(n, 0.05, 0.6, device)
     aspect = torch.where(chance(n, 0.6, device), 1.0, uniform(n, 0.4, 2.0, device))
     width = torch.minimum(uniform(n, 0.1, 1.0, device) ** 2 * 0.026 + 0.003, pitch / 4)
