@@ -21,7 +21,7 @@ from datasets import concatenate_datasets, load_dataset
 
 from data_prep import Augmentation, DataArguments, Pages, Pictures, merge, not_digits, to_pictures
 from digit_model.modeling_digit import NO_LABEL
-from train import NOT_DIGITS_SHARE, DigitTrainingArguments, new_model
+from train import NOT_DIGITS_SHARE, SMALL_PAGE, DigitTrainingArguments, new_model
 
 STEPS = 84
 REPEATS = 3
@@ -43,17 +43,17 @@ def bare_loop(mnist: Path, args: DigitTrainingArguments) -> float:
     others = Pictures.of_frames(not_digits(count, labels), torch.full((count,), NO_LABEL), processor)
     data = to_pictures(rows, processor) + others
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.learning_rate, weight_decay=args.weight_decay)
-    augmentation, synthetic, size = Augmentation(), Pages(), args.per_device_train_batch_size
+    augmentation, size = Augmentation(), args.per_device_train_batch_size
     model.to(memory_format=torch.channels_last).train()
     batches = iter(())
     start = time.perf_counter()
-    for _ in range(STEPS):
+    for step in range(STEPS):
         chosen = next(batches, None)
         if chosen is None:
             batches = iter(torch.randperm(len(data)).split(size))
             chosen = next(batches)
         frames, labels = augmentation(data.frames[chosen].float() / 255), data.labels[chosen]
-        batch = synthetic(frames[: args.pages_per_step])
+        batch = Pages(SMALL_PAGE if step < STEPS / 2 else 128)(frames[: args.pages_per_step])
         labels = torch.cat([labels[: args.pages_per_step].where(batch.is_single, -100), labels])
         model(batch.pages, frames=frames, labels=labels, ink_labels=batch.ink).loss.backward()
         optimizer.step()

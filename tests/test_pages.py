@@ -142,6 +142,11 @@ def test_no_frames_are_no_pages():
     assert write(torch.zeros(0, 1, 28, 28), torch.zeros(0), torch.zeros(0, 2), torch.zeros(0), 64).shape == (0, 64, 64)
 
 
+def test_many_pictures_are_thinned_at_once_as_each_is_alone():
+    pictures = torch.rand(130, 20, 20, generator=torch.Generator().manual_seed(0)) < 0.6
+    assert thin(pictures, rounds=3).equal(torch.cat([thin(picture[None], rounds=3) for picture in pictures]))
+
+
 def test_thinning_leaves_one_connected_line():
     bar = torch.zeros(1, 60, 60, dtype=torch.bool)
     bar[:, 10:50, 25:34] = True

@@ -13,6 +13,9 @@ from conftest import MNIST, ROOT, python, scan
 from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 
+from data_prep import Augmentation, Pages, to_pictures
+from train import DigitTrainer, DigitTrainingArguments, new_model
+
 SMALL = ["--mnist", MNIST, "--per_device_train_batch_size", "32"]
 
 
@@ -96,6 +99,20 @@ def test_a_frozen_ink_network_is_left_as_it_is(run, tmp_path, custom_folder):
     before, after = (load_file(folder / "model.safetensors") for folder in (output, tmp_path))
     changed = {name.split(".")[0] for name in before if not before[name].equal(after[name])}
     assert changed == {"classifier"}
+
+
+def test_the_first_half_of_the_steps_practises_on_smaller_pages(tmp_path, mnist):
+    model, processor = new_model(list("0123456789"))
+    pictures = to_pictures(mnist["train"].select(range(32)), processor)
+    args = DigitTrainingArguments(output_dir=str(tmp_path), max_steps=4, eval_strategy="no")
+    trainer = DigitTrainer(
+        model=model, args=args, augmentation=Augmentation(), pages=Pages(), freeze_ink=False, train_dataset=pictures
+    )
+    inputs = {name: part.float() if name != "labels" else part for name, part in pictures[list(range(32))].items()}
+    sides = []
+    for trainer.state.max_steps, trainer.state.global_step in ((4, step) for step in range(4)):
+        sides.append(trainer._practice(inputs)["pixel_values"].shape[-1])
+    assert sides == [96, 96, 128, 128]
 
 
 def test_pictures_that_show_no_digit_can_be_brought(tmp_path, custom_folder):
