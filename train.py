@@ -136,7 +136,7 @@ class DigitTrainer(Trainer):
             "pixel_values": batch.pages,
             "frames": torch.cat([frames, pairs(frames[-PAIRS:])]),
             "labels": torch.cat([page_labels, labels, no_label]),
-            "ink_labels": None if self.freeze_ink else batch.ink,
+            "ink_labels": batch.ink,
         }
 
     def create_model_card(self, model_name: str | None = None, **kwargs) -> None:

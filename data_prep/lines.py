@@ -51,7 +51,8 @@ def compose(frames: torch.Tensor, is_string: torch.Tensor, extent: torch.Tensor,
     longest = (torch.rand(n, device=device) ** 1.5 * (LONGEST - 1)).long() + 2
     count = torch.where(is_string, longest, 1)
     place = torch.arange(LONGEST, device=device)
-    characters = (torch.arange(n, device=device)[:, None] + place) % n
+    ahead = (torch.rand(n, LONGEST, device=device) < 0.8).cumsum(1)  # a fifth of them say the one before again
+    characters = (torch.arange(n, device=device)[:, None] + ahead - ahead[:, :1]) % n
     is_mark = chance(n, 0.5, device)[:, 0] & (torch.rand(n, LONGEST, device=device) < 0.25) & (place > 0)
     chosen = torch.where(is_mark, n + torch.randint(_MARKS, (n, LONGEST), device=device), characters)
     written = torch.cat([frames[:, 0], _marks().to(frames)])[chosen]

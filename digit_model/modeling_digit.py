@@ -15,7 +15,7 @@ from .pipeline_digit import PIPELINES
 NO_LABEL = -1
 """Label of a picture that shows none of the labels: the model is trained to give all of them the same score."""
 
-MAX_DICE_LOSS = 0.5
+MAX_DICE_LOSS = 0.3
 """Dice loss of a page's ink, in [0, 1], from which on its frame shows too little of the character to learn from."""
 
 
@@ -291,11 +291,9 @@ class DigitForImageClassification(DigitPreTrainedModel):
         parts += [frames] if frames is not None else []
         frames = torch.cat(parts)
         outputs = self.classifier(frames).float()
-        if labels is not None:  # pages and frames count alike, however many there are of each
-            sizes = [len(part) for part in parts]
-            for part_outputs, part_labels in zip(outputs.split(sizes), labels.split(sizes)):
-                part_loss = self._label_loss(part_outputs, part_labels)
-                loss = part_loss if loss is None else loss + part_loss
+        if labels is not None:
+            label_loss = self._label_loss(outputs, labels)
+            loss = label_loss if loss is None else loss + label_loss
         has_ink = frames.detach().amax(dim=(-3, -2, -1)).ge(self.config.min_contrast)
         logits = self._spread(outputs) * has_ink[:, None] / self.config.temperature
         output = DigitOutput(loss=loss, logits=logits, frames=frames)
