@@ -131,10 +131,11 @@ class DigitTrainer(Trainer):
         on_pages = self.args.pages_per_step  # the first ones: custom pictures, as far as there are any, then MNIST
         is_first_half = self.state.global_step < self.state.max_steps / 2
         batch = (self.small_pages if is_first_half else self.pages)(frames[:on_pages])
-        page_labels, no_label = labels[:on_pages].where(batch.is_single, -100), labels.new_full((PAIRS,), NO_LABEL)
+        both = pairs(frames[-PAIRS:])
+        page_labels, no_label = labels[:on_pages].where(batch.is_single, -100), labels.new_full((len(both),), NO_LABEL)
         return {
             "pixel_values": batch.pages,
-            "frames": torch.cat([frames, pairs(frames[-PAIRS:])]),
+            "frames": torch.cat([frames, both]),
             "labels": torch.cat([page_labels, labels, no_label]),
             "ink_labels": batch.ink,
         }

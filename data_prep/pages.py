@@ -108,7 +108,7 @@ class Pages:
         """A clean drawing or screenshot of either polarity, sharp or enlarged from a few pixels."""
         n, device = len(ink), ink.device
         pages = blur(1 - ink * uniform(n, 0.3, 1.0, device), uniform(n, 0.2, 2.0, device).flatten())
-        return torch.where(chance(n, 0.4, device), 1 - pages, pages)
+        return torch.where(chance(n, 0.4, device), 1 - pages, pages).clamp(0, 1)
 
     def _photo(self, ink: torch.Tensor) -> torch.Tensor:
         (n, size, _), device = ink.shape, ink.device

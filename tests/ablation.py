@@ -37,7 +37,8 @@ class BorderContrast(nn.Module):
         border = torch.cat([pages[:, :, 0], pages[:, :, -1], pages[..., 0], pages[..., -1]], dim=-1)
         contrast = (pages - border.median(dim=-1).values[..., None, None]).abs()
         share = contrast / contrast.amax((2, 3), keepdim=True).clamp(min=0.15)
-        return share.clamp(1e-4, 1 - 1e-4).logit()
+        ink = share.clamp(1e-4, 1 - 1e-4).logit()
+        return torch.cat([ink, torch.full_like(ink, -9)], 1)  # it sees no two characters meet
 
 
 class PlainTrainer(DigitTrainer):

@@ -30,6 +30,11 @@ def transparent(digit: Image.Image, tone: int = 0) -> Image.Image:
     return drawing
 
 
+def filling(digit: Image.Image) -> Image.Image:
+    """Cut out along its edges."""
+    return ImageOps.contain(ImageOps.invert(digit.crop(digit.getbbox())), (180, 180))
+
+
 def saved(image: Image.Image, path: Path, **options) -> str:
     image.save(path, **options)
     return str(path)
@@ -65,7 +70,7 @@ STYLES: dict[str, Callable[[Image.Image, Path], object]] = {
     "canvas": lambda digit, folder: transparent(digit),
     "tiny in a corner": lambda digit, folder: pasted(digit, (500, 400), 70, (425, 5)),
     "a tenth of the page": lambda digit, folder: pasted(digit, (600, 600), 84, (150, 380)),
-    "touching the edge": lambda digit, folder: ImageOps.invert(digit.crop(digit.getbbox()).resize((140, 180))),
+    "touching the edge": lambda digit, folder: filling(digit),
     "hairline": lambda digit, folder: with_pen(digit, 3.0),
     "thick marker": lambda digit, folder: scan(digit, side=300, ink=0).filter(ImageFilter.MinFilter(9)),
     "12 megapixels": lambda digit, folder: saved(pasted(digit, (4000, 3000), 1600, (900, 500)), folder / "phone.jpg"),
@@ -82,11 +87,19 @@ STYLES: dict[str, Callable[[Image.Image, Path], object]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def four_of_each(mnist) -> list[tuple[str, Image.Image]]:
+    """Four shipped digits of each label, as people write them: some are sloppy."""
+    by_label = {str(label): [] for label in range(10)}
+    for row in mnist["test"]:
+        by_label[str(row["label"])].append(row["image"])
+    return [(label, digit) for label, digits in by_label.items() for digit in digits[:4]]
+
+
 @pytest.mark.parametrize("style", STYLES)
-def test_a_digit_is_read_as_itself_in_every_style(classifier, digits, tmp_path, style):
-    answers = []
-    for digit in digits:
-        answers.append(classifier(STYLES[style](digit, tmp_path), top_k=1)[0])
-    assert [answer["label"] for answer in answers] == [str(label) for label in range(10)]
+def test_digits_are_read_as_themselves_in_every_style(classifier, four_of_each, tmp_path, style):
+    answers = [classifier(STYLES[style](digit, tmp_path), top_k=1)[0] for _, digit in four_of_each]
+    wrong = [(label, answer) for (label, _), answer in zip(four_of_each, answers) if answer["label"] != label]
+    assert len(wrong) <= 1, wrong
     threshold = classifier.model.config.rejection_threshold
-    assert all(answer["score"] >= threshold for answer in answers), "a digit this clear has to be answered"
+    assert sum(answer["score"] >= threshold for answer in answers) >= 36

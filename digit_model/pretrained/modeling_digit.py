@@ -15,6 +15,9 @@ from .pipeline_digit import PIPELINES
 NO_LABEL = -1
 """Label of a picture that shows none of the labels: the model is trained to give all of them the same score."""
 
+MAX_DICE_LOSS = 0.3
+"""Dice loss of a page's ink, in [0, 1], from which on its frame shows too little of the character to learn from."""
+
 
 @dataclass
 class DigitOutput(ModelOutput):
@@ -82,8 +85,9 @@ class DigitStripPooling(nn.Module):
 
 class DigitInk(nn.Module):
     """
-    A small U-Net (Ronneberger et al., 2015) on half the page's resolution: page -> logits of each pixel being pen,
-    brush or pencil, and not paper, rule or shadow.
+    A small U-Net (Ronneberger et al., 2015) on half the page's resolution: page (N, 1, H, W), sides multiples of 16 ->
+    logits (N, 2, H, W) of each pixel being pen, brush or pencil, and not paper, rule or shadow, and of two characters
+    meeting there.
     """
 
     def __init__(self, config: DigitConfig):
@@ -95,7 +99,7 @@ class DigitInk(nn.Module):
         )
         self.lateral = nn.ModuleList(nn.Conv2d(i, o, kernel_size=1) for i, o in zip(widths[1:], widths))
         self.up = nn.ModuleList(DigitConvLayer(width, width) for width in widths[:-1])
-        self.head = nn.Conv2d(widths[0], 4, kernel_size=3, padding=1)
+        self.head = nn.Conv2d(widths[0], 8, kernel_size=3, padding=1)
 
     def forward(self, pages: torch.Tensor) -> torch.Tensor:
         mean, std = pages.mean((2, 3), keepdim=True), pages.std((2, 3), keepdim=True)
@@ -163,7 +167,7 @@ class DigitFrame(nn.Module):
         main = (mass * torch.where(is_cut, 0.3, 1.0)).argmax(1)[:, None]
         main_first, main_last = (edge.take_along_dim(main[..., None], 1) for edge in (first, last))
         gap = torch.maximum(first - main_last, main_first - last).amax(-1) / (main_last - main_first + 1).amax(-1)
-        is_near = gap <= torch.where(is_cut, 0.25, 0.75)
+        is_near = gap <= torch.where(is_cut, 0.1, 0.75)
         belongs = is_near & (mass >= self.min_share * mass.gather(1, main)) & (mass > 0)
         belongs = belongs.gather(1, cluster).view_as(is_ink)
         box = _span(belongs.any(2))[:, :, None] & _span(belongs.any(1))[:, None, :]
@@ -268,26 +272,28 @@ class DigitForImageClassification(DigitPreTrainedModel):
             labels (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
                 Indices in `[0, config.num_labels)` for the cross-entropy, [`NO_LABEL`] for a picture of something else,
                 -100 for one that does not count.
-            ink_labels (`torch.FloatTensor` of shape `(batch_size, 1, size, size)`, *optional*):
-                Which share of each pixel of the pages is ink, in [0, 1].
+            ink_labels (`torch.FloatTensor` of shape `(batch_size, 2, size, size)`, *optional*):
+                Which share of each pixel of the pages is ink, and is where two characters meet, in [0, 1].
             return_dict (`bool`, *optional*):
                 Whether to return a [`DigitOutput`] instead of a tuple.
         """
         parts, loss = [], None
         if pixel_values is not None and ink_labels is not None:
-            ink_logits = self.ink(pixel_values)
-            parts.append(self.frame(ink_logits.sigmoid()))
-            loss = _ink_loss(ink_logits.float(), ink_labels)
+            ink_logits = self.ink(pixel_values).float()
+            parts.append(self.frame(ink_logits[:, :1].sigmoid()))
+            cross_entropy, dice = _ink_losses(ink_logits, ink_labels)
+            loss = (3 * cross_entropy + dice.mean(0)).sum()
+            if labels is not None:  # a page whose ink is not found teaches no label: it would teach to guess
+                is_found = dice[:, 0] < MAX_DICE_LOSS
+                labels = torch.cat([labels[: len(dice)].where(is_found, -100), labels[len(dice) :]])
         elif pixel_values is not None:
             parts.append(self.to_frames(pixel_values))
         parts += [frames] if frames is not None else []
         frames = torch.cat(parts)
         outputs = self.classifier(frames).float()
-        if labels is not None:  # pages and frames count alike, however many there are of each
-            sizes = [len(part) for part in parts]
-            for part_outputs, part_labels in zip(outputs.split(sizes), labels.split(sizes)):
-                part_loss = self._label_loss(part_outputs, part_labels)
-                loss = part_loss if loss is None else loss + part_loss
+        if labels is not None:
+            label_loss = self._label_loss(outputs, labels)
+            loss = label_loss if loss is None else loss + label_loss
         has_ink = frames.detach().amax(dim=(-3, -2, -1)).ge(self.config.min_contrast)
         logits = self._spread(outputs) * has_ink[:, None] / self.config.temperature
         output = DigitOutput(loss=loss, logits=logits, frames=frames)
@@ -306,7 +312,7 @@ class DigitForImageClassification(DigitPreTrainedModel):
             return pixel_values
         if len(pixel_values) == 0:  # a batch of frames alone; pixel_unshuffle takes no empty one
             return pixel_values.new_zeros(0, 1, self.config.frame_size, self.config.frame_size)
-        return self.frame(self.ink(pixel_values).sigmoid())
+        return self.frame(self.ink(pixel_values)[:, :1].sigmoid())
 
     def _label_loss(self, outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Cross-entropy, with "none of the labels" as one label more."""
@@ -320,9 +326,12 @@ class DigitForImageClassification(DigitPreTrainedModel):
         return torch.logaddexp(log_scores[:, :-1], nothing)
 
 
-def _ink_loss(logits: torch.Tensor, ink_labels: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of every pixel, and the Dice loss of every page, which counts a hairline as much as a marker."""
+def _ink_losses(logits: torch.Tensor, ink_labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    (N, C, H, W) -> cross-entropy (C,) of every pixel, and the Dice loss (N, C) of every page, in [0, 1], which counts a
+    hairline as much as a marker.
+    """
     ink = logits.sigmoid()
-    overlap, total = (ink * ink_labels).sum((1, 2, 3)), ink.sum((1, 2, 3)) + ink_labels.sum((1, 2, 3))
-    dice = 1 - (2 * overlap + 1) / (total + 1)
-    return 3 * nn.functional.binary_cross_entropy_with_logits(logits, ink_labels) + dice.mean()
+    overlap, total = (ink * ink_labels).sum((2, 3)), ink.sum((2, 3)) + ink_labels.sum((2, 3))
+    cross_entropy = nn.functional.binary_cross_entropy_with_logits(logits, ink_labels, reduction="none")
+    return cross_entropy.mean((0, 2, 3)), 1 - (2 * overlap + 1) / (total + 1)
