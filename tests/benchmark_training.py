@@ -53,7 +53,7 @@ def bare_loop(mnist: Path, args: DigitTrainingArguments) -> float:
             batches = iter(torch.randperm(len(data)).split(size))
             chosen = next(batches)
         frames, labels = augmentation(data.frames[chosen].float() / 255), data.labels[chosen]
-        batch = Pages(SMALL_PAGE if step < STEPS / 2 else 128)(frames[: args.pages_per_step])
+        batch = Pages(SMALL_PAGE if step < STEPS / 2 else Pages.size)(frames[: args.pages_per_step])
         labels = torch.cat([labels[: args.pages_per_step].where(batch.is_single, -100), labels])
         model(batch.pages, frames=frames, labels=labels, ink_labels=batch.ink).loss.backward()
         optimizer.step()
