@@ -132,7 +132,8 @@ class DigitTrainer(Trainer):
         is_first_half = self.state.global_step < self.state.max_steps / 2
         batch = (self.small_pages if is_first_half else self.pages)(frames[:on_pages])
         both = pairs(frames[-PAIRS:])
-        page_labels, no_label = labels[:on_pages].where(batch.is_single, -100), labels.new_full((len(both),), NO_LABEL)
+        page_labels = labels[:on_pages].where(batch.is_single, -100).where(~batch.is_blank, NO_LABEL)
+        no_label = labels.new_full((len(both),), NO_LABEL)
         return {
             "pixel_values": batch.pages,
             "frames": torch.cat([frames, both]),

@@ -59,7 +59,7 @@ def not_digits(count: int, labels: list[str], split: str = "train", seed: int = 
     fonts = [path for pattern in _FONTS[split] for path in sorted(_font_folder().glob(pattern))]
     with_letters = all(label.isdecimal() for label in labels)
     glyphs = {path: [char for char in _characters(path) if with_letters or not char.isalpha()] for path in fonts}
-    scribbles = [_scribble, _loops, _hatching, _blots, _noise]
+    scribbles = [_scribble, _loops, _hatching, _blots, _noise, _dashes]
     frames = np.empty((count, 1, FRAME_SIZE, FRAME_SIZE), dtype=np.uint8)
     for frame in frames:
         kind, path = random.random(), fonts[random.integers(len(fonts))]
@@ -189,6 +189,18 @@ def _hatching(random: np.random.Generator) -> Image.Image:
     canvas, draw = _canvas()
     for _ in range(random.integers(4, 10)):
         draw.line([tuple(point) for point in random.uniform(4, canvas.width - 4, (2, 2))], 255, _pen(random))
+    return canvas.reduce(_FINE)
+
+
+def _dashes(random: np.random.Generator) -> Image.Image:
+    """One to three level strokes: a dash, an equals sign."""
+    canvas, draw = _canvas()
+    count, slope = random.integers(1, 4), random.normal(0, 0.1)
+    half = random.uniform(8, 11) * _FINE
+    for number in range(count):
+        middle = canvas.height / 2 + (number - (count - 1) / 2) * random.uniform(4, 8) * _FINE
+        ends = [(canvas.width / 2 + side * half, middle + side * half * slope) for side in (-1, 1)]
+        draw.line(ends, fill=255, width=_pen(random))
     return canvas.reduce(_FINE)
 
 

@@ -13,7 +13,7 @@ import torch
 
 from .camera import photograph
 from .lines import LONGEST, Line, compose, write_line
-from .paper import border_objects, light, printed_rules
+from .paper import border_objects, grain, light, printed_rules
 from .sampling import chance, smooth_field, uniform
 from .strokes import blur, write, write_straight
 
@@ -36,6 +36,11 @@ class PageBatch(NamedTuple):
         """bool (N,), whether the page shows the one character of its frame and no other."""
         return (self.characters > -2).sum(1) == 1
 
+    @property
+    def is_blank(self) -> torch.Tensor:
+        """bool (N,), whether nobody has written on the page."""
+        return self.ink[:, 0].amax((1, 2)) == 0
+
 
 @dataclass(frozen=True)
 class Pages:
@@ -45,6 +50,7 @@ class Pages:
     Attributes:
         size: Side of a page in pixels, a multiple of 8.
         empty: Share of the pages that nobody has written on.
+        grain: Share of the pages that are nothing but grain: a carpet, a wall, a picture without light.
         string: Share of the pages with two to ten characters in a row.
         straight: Share of the pages with straight lines of a pen, which end where a rule would go on.
         neighbour: Share of the pages with other writing cut off at the border.
@@ -52,6 +58,7 @@ class Pages:
 
     size: int = 128
     empty: float = 0.06
+    grain: float = 0.02
     string: float = 0.15
     straight: float = 0.12
     neighbour: float = 0.12
@@ -64,11 +71,14 @@ class Pages:
         """
         n, device = len(frames), frames.device
         sheet = self._sheet(n, device)
-        ink, seam, characters = self._write(frames, sheet)
+        blank = torch.rand(n, device=device)
+        is_grain = blank < self.grain
+        ink, seam, characters = self._write(frames, sheet, is_written=blank >= self.grain + self.empty)
         is_inside = sheet.covers(self.size)
         is_border = is_inside & ~sheet.covers(self.size, margin=3 / self.size)
-        ink, seam = ink * is_inside, seam * is_inside
+        ink, seam = (layer * is_inside * ~is_grain[:, None, None] for layer in (ink, seam))
         pages = torch.where(chance(n, 0.1, device), self._screen(ink), self._photo(ink))
+        pages[is_grain] = grain(int(is_grain.sum()), self.size, device)
         pages = self._letterbox(pages, is_inside, is_border)
         return PageBatch(pages[:, None], torch.stack([ink, seam], 1), characters)
 
@@ -78,7 +88,9 @@ class Pages:
         is_wide = torch.rand(n, device=device) < 0.5
         return _Sheet(torch.stack([torch.where(is_wide, share, 1.0), torch.where(is_wide, 1.0, share)], 1))
 
-    def _write(self, frames: torch.Tensor, sheet: "_Sheet") -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _write(
+        self, frames: torch.Tensor, sheet: "_Sheet", is_written: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Ink (N, S, S), where two characters meet (N, S, S), and which frames are to be read (N, LONGEST)."""
         n, device = len(frames), frames.device
         line = compose(frames, torch.rand(n, device=device) < self.string, sheet.extent, self.size)
@@ -86,7 +98,6 @@ class Pages:
         is_straight = torch.rand(n, device=device) < self.straight
         pen, extent = line.pen[is_straight].clamp(min=1.2), sheet.extent[is_straight]
         ink[is_straight] = write_straight(pen, extent, self.size)
-        is_written = torch.rand(n, device=device) >= self.empty
         is_line = is_written & ~is_straight
         ink = ink * is_written[:, None, None]
         neighbours = self._neighbours(frames, line)
@@ -112,8 +123,8 @@ class Pages:
 
     def _photo(self, ink: torch.Tensor) -> torch.Tensor:
         (n, size, _), device = ink.shape, ink.device
-        grain = smooth_field(n, 24, size, device) * uniform(n, 0, 0.1, device) * chance(n, 0.5, device)
-        paper = uniform(n, 0.45, 1.0, device) * (1 + grain)
+        texture = smooth_field(n, 24, size, device) * uniform(n, 0, 0.1, device) * chance(n, 0.5, device)
+        paper = uniform(n, 0.45, 1.0, device) * (1 + texture)
         dark = uniform(n, 0, 1, device) ** 0.7 * 0.9 + 0.08
         dark = torch.where(chance(n, 0.15, device), uniform(n, 0.07, 0.2, device), dark)  # a hard pencil
         # people choose a pen that shows: rules are seldom as dark as the ink

@@ -3,6 +3,7 @@
 import math
 
 import torch
+import torch.nn.functional as F
 
 from .sampling import chance, log_uniform, smooth_field, uniform
 
@@ -46,6 +47,15 @@ def _rules(kind: torch.Tensor, size: int) -> torch.Tensor:
     printed += is_kind["dotted"] * dots
     printed += is_kind["waves"] * torch.maximum(waves, rows * chance(n, 0.3, device))
     return printed
+
+
+def grain(n: int, size: int, device: torch.device) -> torch.Tensor:
+    """(N, size, size) in [0, 1]: noise alone, of one coarseness for all, from a fifth of the page's pixels to each."""
+    cells = int(torch.randint(size // 5, size + 1, ()))
+    noise = torch.randn(n, 1, cells, cells, device=device)
+    mode = ("nearest", "bilinear")[int(torch.randint(2, ()))]
+    noise = F.interpolate(noise, (size, size), mode=mode)[:, 0] if n else noise.new_zeros(0, size, size)
+    return (uniform(n, 0.1, 0.9, device) + noise * uniform(n, 0.02, 0.4, device)).clamp(0, 1)
 
 
 def border_objects(n: int, size: int, device: torch.device) -> torch.Tensor:

@@ -105,10 +105,24 @@ def test_a_page_whose_ink_is_not_found_teaches_no_label(model, digits):
     assert losses[0] + 1 < losses[1]
 
 
+def test_ink_that_is_found_where_there_is_none_teaches_that_it_is_no_label(model, digits):
+    pages, nothing = pages_of([scan(digit) for digit in digits]), torch.zeros(10, 2, 128, 128)
+    ink_alone, with_no_label = (
+        model(pages, labels=torch.full((10,), label), ink_labels=nothing).loss for label in (-100, NO_LABEL)
+    )
+    assert ink_alone + 1 < with_no_label
+
+
 def test_frames_are_read_after_the_pages_of_a_batch(model, digits):
     pages, frames = pages_of([scan(digit) for digit in digits[:4]]), pages_of(digits[4:])
     with torch.inference_mode():
         assert model(pages, frames=frames).logits.argmax(-1).tolist() == list(range(10))
+
+
+def test_pages_and_frames_are_read_together_under_autocast(model, digits):
+    pages = [page[0] for page in (pages_of([digits[3]]), pages_of([scan(digits[7])]))]
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        assert model(pages).logits.argmax(-1).tolist() == [3, 7]
 
 
 def outputs_for(index: int) -> torch.Tensor:

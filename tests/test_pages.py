@@ -18,7 +18,7 @@ def frames(digits) -> torch.Tensor:
 
 
 def only(**shares) -> Pages:
-    return Pages(**{"empty": 0, "string": 0, "straight": 0, "neighbour": 0} | shares)
+    return Pages(**{"empty": 0, "grain": 0, "string": 0, "straight": 0, "neighbour": 0} | shares)
 
 
 def test_a_page_and_its_ink_have_one_shape_and_range(frames):
@@ -49,8 +49,15 @@ def test_digits_stand_anywhere_from_a_tenth_of_the_page_to_all_of_it(frames):
 
 def test_a_page_without_writing_has_no_ink_and_counts_for_no_label(frames):
     batch = only(empty=1)(frames)
-    assert not batch.ink.any() and not batch.is_single.any()
+    assert batch.is_blank.all() and not batch.is_single.any()
     assert batch.pages.flatten(1).std(1).gt(0.005).any()  # the paper is there all the same
+
+
+def test_grain_is_a_page_without_ink(frames):
+    torch.manual_seed(0)
+    batch = Pages(grain=1, neighbour=1)(frames)
+    assert batch.is_blank.all() and not batch.is_single.any()
+    assert (batch.pages.flatten(1).std(1) > 0.005).all()
 
 
 def test_a_string_is_written_in_one_row_and_counts_for_no_label(frames):
