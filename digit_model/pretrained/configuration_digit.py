@@ -24,9 +24,9 @@ class DigitConfig(PreTrainedConfig):
             Convolutions in each stage of the ink network.
         min_contrast (`float`, *optional*, defaults to 0.15):
             Brightest pixel, in [0, 1], below which a frame counts as empty.
-        hidden_sizes (`list[int]`, *optional*, defaults to `[40, 96, 144]`):
+        hidden_sizes (`list[int]`, *optional*, defaults to `[32, 64, 128]`):
             Channels of each stage of the classifier.
-        depths (`list[int]`, *optional*, defaults to `[2, 2, 2]`):
+        depths (`list[int]`, *optional*, defaults to `[2, 3, 3]`):
             Convolutions in each stage of the classifier; every stage but the last halves the resolution.
         dropout (`float`, *optional*, defaults to 0.1):
             Share of the pooled features that is dropped in training, in [0, 1).
@@ -58,8 +58,8 @@ class DigitConfig(PreTrainedConfig):
     ink_hidden_sizes: list[int] | tuple[int, ...] = (24, 48, 64, 96)
     ink_depths: list[int] | tuple[int, ...] = (1, 2, 2, 2)
     min_contrast: float = 0.15
-    hidden_sizes: list[int] | tuple[int, ...] = (40, 96, 144)
-    depths: list[int] | tuple[int, ...] = (2, 2, 2)
+    hidden_sizes: list[int] | tuple[int, ...] = (32, 64, 128)
+    depths: list[int] | tuple[int, ...] = (2, 3, 3)
     dropout: float = 0.1
     temperature: float = 1.0
     rejection_threshold: float = 0.5

@@ -284,8 +284,9 @@ class DigitForImageClassification(DigitPreTrainedModel):
             cross_entropy, dice = _ink_losses(ink_logits, ink_labels)
             loss = (3 * cross_entropy + dice.mean(0)).sum()
             if labels is not None:  # a page whose ink is not found teaches no label: it would teach to guess
-                is_found = dice[:, 0] < MAX_DICE_LOSS
-                labels = torch.cat([labels[: len(dice)].where(is_found, -100), labels[len(dice) :]])
+                on_pages = labels[: len(dice)]
+                is_fair = (dice[:, 0] < MAX_DICE_LOSS) | (on_pages == NO_LABEL)
+                labels = torch.cat([on_pages.where(is_fair, -100), labels[len(dice) :]])
         elif pixel_values is not None:
             parts.append(self.to_frames(pixel_values))
         parts += [frames] if frames is not None else []
@@ -306,7 +307,8 @@ class DigitForImageClassification(DigitPreTrainedModel):
             frames = pixel_values[0].new_zeros(len(pixel_values), 1, self.config.frame_size, self.config.frame_size)
             for chosen in (is_frame.nonzero().flatten(), (~is_frame).nonzero().flatten()):
                 if len(chosen):
-                    frames[chosen] = self.to_frames(torch.stack([pixel_values[index] for index in chosen]))
+                    framed = self.to_frames(torch.stack([pixel_values[index] for index in chosen]))
+                    frames[chosen] = framed.to(frames.dtype)  # another one under autocast
             return frames
         if pixel_values.shape[-1] == self.config.frame_size:
             return pixel_values
