@@ -1,7 +1,7 @@
 """
 What each part of the recipe buys, on pictures that nothing was trained or chosen on.
 
-    python tests/ablation.py parts PHOTOS --mnist ... --custom_data ... --num_train_epochs 2 --output_dir runs/ablation
+    python tests/ablation.py parts PHOTOS --mnist ... --custom_data ... --max_steps 300 --output_dir runs/ablation
     python tests/ablation.py rejection PHOTOS NOT_DIGITS
 
 `parts` trains the same network several times, from the plainest recipe to the released one, each with one part more,
@@ -23,7 +23,7 @@ from transformers import HfArgumentParser, set_seed
 
 from data_prep import Augmentation, DataArguments, Pages, Pictures, by_source, merge, not_digits
 from digit_model import DigitForImageClassification, DigitImageClassificationPipeline, load_checkpoint
-from digit_model.evaluation import predict
+from digit_model.evaluation import accuracy_interval, predict
 from digit_model.image_processing_digit import open_image
 from digit_model.labelled_pictures import labelled_picture, load_labelled
 from digit_model.modeling_digit import NO_LABEL
@@ -75,9 +75,8 @@ def parts(photos: str, data_args: DataArguments, args: DigitTrainingArguments) -
     dataset = merge(data_args, say=lambda _: None)["train"]
     labels = dataset.features["label"].names
     rows = load_labelled(photos)
-    print(
-        f"| {args.num_train_epochs:g} epochs each, seed {args.seed} | {Path(photos).name}, n = {len(rows)} |\n|---|---|"
-    )
+    length = f"{args.max_steps:,} steps" if args.max_steps > 0 else f"{args.num_train_epochs:g} epochs"
+    print(f"| {length} each, seed {args.seed} | {Path(photos).name}, n = {len(rows)} (95 % interval) |\n|---|---|")
     for name, (trainer_class, change) in PARTS.items():
         set_seed(args.seed)
         model, processor = new_model(labels)
@@ -95,7 +94,9 @@ def parts(photos: str, data_args: DataArguments, args: DigitTrainingArguments) -
         )
         trainer.train()
         table = predict(DigitImageClassificationPipeline(model=model.eval(), image_processor=processor), rows)
-        print(f"| {name} | {(table['answer'] == table['label']).mean():.1%} |", flush=True)
+        accuracy = (table["answer"] == table["label"]).mean()
+        low, high = accuracy_interval(accuracy, len(table))
+        print(f"| {name} | {accuracy:.1%} ({low:.1%} to {high:.1%}) |", flush=True)
 
 
 def agreement(model: DigitForImageClassification, frames: torch.Tensor) -> torch.Tensor:

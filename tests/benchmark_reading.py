@@ -26,6 +26,7 @@ from PIL import Image
 from digit_model import DigitImageClassificationPipeline, load_checkpoint
 
 REPEATS = 200
+TURN = 20  # calls: ddddocr keeps its threads busy for a while after each, and would hold up whoever is next
 
 
 def made_photo(folder: Path) -> Path:
@@ -38,14 +39,15 @@ def made_photo(folder: Path) -> Path:
 
 
 def milliseconds(*functions: Callable[[], object]) -> list[float]:
-    """The median of each, called in turns so that all meet the same noise."""
+    """The median of each; they take turns so that all meet the same noise."""
     times = [[] for _ in functions]
-    for repeat in range(REPEATS + 10):
+    for repeat in range(REPEATS // TURN + 1):
         for function, measured in zip(functions, times):
-            start = time.perf_counter()
-            function()
-            if repeat >= 10:
-                measured.append((time.perf_counter() - start) * 1000)
+            for _ in range(TURN):
+                start = time.perf_counter()
+                function()
+                if repeat:
+                    measured.append((time.perf_counter() - start) * 1000)
     return [statistics.median(measured) for measured in times]
 
 

@@ -29,12 +29,18 @@ def python(*arguments: str | Path, cwd: Path = ROOT, **env: str) -> subprocess.C
     return subprocess.run(command, cwd=cwd, env=os.environ | env, capture_output=True, text=True, timeout=280)
 
 
-def last_words(main: Callable[[], None], *arguments: str | Path) -> str:
-    """Runs a command in this process, which is quicker, and gives the sentence with which it ends."""
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
+def call(main: Callable[[], None], *arguments: str | Path) -> None:
+    """Runs a command in this process, which is quicker."""
+    with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
         patch.setattr(sys, "argv", ["command", *map(str, arguments)])
         main()
+
+
+def last_words(main: Callable[[], None], *arguments: str | Path) -> str:
+    """Runs a command that cannot do what it is asked for, and gives the sentence with which it ends."""
+    with pytest.raises(SystemExit) as ended:
+        call(main, *arguments)
     assert isinstance(ended.value.code, str) and "\n" not in ended.value.code
     return ended.value.code
 
