@@ -50,6 +50,15 @@ def test_the_shipped_code_files_are_those_of_the_package():
         assert file.read_text() == (ROOT / "digit_model" / file.name).read_text(), f"save {file} again"
 
 
+@pytest.mark.xfail(strict=True, reason="not reached yet: custom writers 99 %, photos 98 %, and how they are answered")
+def test_the_shipped_results_meet_what_was_promised():
+    results = json.loads((PRETRAINED / "results.json").read_text())
+    photos = results["evaluation"]["photos"]
+    assert results["validation"]["custom_digits"]["accuracy"] >= 0.99
+    assert photos["accuracy"] >= 0.98 and photos["ece"] <= 0.015
+    assert photos["coverage"] >= 0.98 and photos["selective_accuracy"] >= 0.995
+
+
 def test_the_shipped_results_are_no_worse_than_they_were():
     results = json.loads((PRETRAINED / "results.json").read_text())
     mnist, custom = results["test"]["mnist"], results["validation"]["custom_digits"]
