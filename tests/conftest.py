@@ -18,6 +18,8 @@ import pytest
 from datasets import load_dataset
 from PIL import Image, ImageOps
 
+from data_prep import Pages
+
 ROOT = Path(__file__).parent.parent
 MNIST = ROOT / "tests" / "data" / "mnist"
 PRETRAINED = ROOT / "digit_model" / "pretrained"
@@ -70,6 +72,11 @@ def scan(digit: Image.Image, side: int = 96, ink: int = 40) -> Image.Image:
     stroke = digit.resize((side // 2, side // 2), Image.Resampling.BICUBIC)
     page.paste(ink, (side // 4, side // 4), stroke)
     return page
+
+
+def only(**shares: float) -> Pages:
+    """Pages of single digits, but for the given shares of anything else."""
+    return Pages(**{"empty": 0, "grain": 0, "string": 0, "straight": 0, "neighbour": 0} | shares)
 
 
 @pytest.fixture

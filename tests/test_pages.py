@@ -3,7 +3,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import MNIST, python
+from conftest import MNIST, only, python
 from PIL import Image
 
 from data_prep import Pages, not_digits
@@ -15,10 +15,6 @@ from data_prep.strokes import thin, write
 @pytest.fixture
 def frames(digits) -> torch.Tensor:
     return torch.from_numpy(np.stack([np.asarray(digit) for digit in digits]))[:, None].float() / 255
-
-
-def only(**shares) -> Pages:
-    return Pages(**{"empty": 0, "grain": 0, "string": 0, "straight": 0, "neighbour": 0} | shares)
 
 
 def test_a_page_and_its_ink_have_one_shape_and_range(frames):

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 import torch
-from conftest import scan
+from conftest import only, scan
 from PIL import Image
 
-from data_prep import Pages, not_digits
+from data_prep import not_digits
 from digit_model import DigitImageClassificationPipeline, load_checkpoint
 
 LABELS = list("0123456789")
@@ -28,9 +28,7 @@ def answered(classifier: DigitImageClassificationPipeline, pictures: Iterable[np
 
 def pages_of(frames: torch.Tensor, **shares: float) -> np.ndarray:
     torch.manual_seed(0)
-    pages = Pages(**{"empty": 0, "grain": 0, "string": 0, "straight": 0, "neighbour": 0} | shares)(
-        frames.float() / 255
-    ).pages
+    pages = only(**shares)(frames.float() / 255).pages
     return (pages[:, 0] * 255).byte().numpy()
 
 
