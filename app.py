@@ -1,5 +1,5 @@
 """
-The Space: draw or upload a digit and see what the model reads.
+The Space: draw or upload a digit or a number and see what the model reads.
 
     python app.py                                # on the checkpoint that ships in the repository
     DIGIT_MODEL=me/digit-cnn python app.py       # on another one: a folder or an id on the Hub
@@ -19,15 +19,20 @@ from digit_model import (
     CheckpointError,
     DigitForImageClassification,
     DigitImageProcessor,
+    NumberReadingPipeline,
     UnreadableImageError,
     load_checkpoint,
 )
+from digit_model.figure import draw_reading
+from digit_model.image_processing_digit import open_image
 
 # Both languages side by side: Gradio picks translations for its own languages alone, and Bangla is none of them.
-TITLE = "# Handwritten digits · হাতে লেখা অঙ্ক\nDraw a digit, or bring a picture of one. · একটি অঙ্ক আঁকুন, অথবা একটি ছবি দিন।"
+TITLE = """# Handwritten digits · হাতে লেখা অঙ্ক
+Draw a digit or a number, or bring a picture of one. · একটি অঙ্ক বা সংখ্যা আঁকুন, অথবা একটি ছবি দিন।
+"""
 DRAW_A_DIGIT = "Draw a digit · একটি অঙ্ক আঁকুন"
 NO_DIGIT = "No digit found · কোনো অঙ্ক পাওয়া যায়নি"
-UNSURE = "I cannot read this as one digit · একটি অঙ্ক হিসেবে পড়া যাচ্ছে না"
+UNSURE = "I cannot read this as a digit · অঙ্ক হিসেবে পড়া যাচ্ছে না"
 NO_PICTURE = "This file cannot be read; save it as PNG or JPEG · ফাইলটি পড়া যাচ্ছে না; PNG বা JPEG হিসেবে দিন"
 CANVAS_SIDE = 320
 # an empty Sketchpad waits for its visitor to pick the brush, and swallows the first stroke; one with a layer does not
@@ -35,13 +40,19 @@ BLANK_SHEET = {"background": None, "layers": [Image.new("RGBA", (CANVAS_SIDE, CA
 
 
 class Reader:
-    """A model as the page asks it: a picture in, the bars and the frame out."""
+    """A model as the page asks it: a picture in, the answer and what the model saw out."""
 
     def __init__(self, model: DigitForImageClassification, processor: DigitImageProcessor):
         self.model, self.processor = model, processor
+        self.numbers = NumberReadingPipeline(model=model, image_processor=processor)
 
     def read(self, picture: np.ndarray | str, if_blank: str) -> tuple[dict[str, float] | str, np.ndarray | None]:
+        """A whole number: its text, and the picture with boxes. One digit: its bars, and the frame."""
         try:
+            reading = self.numbers(picture)
+            if len(reading["digits"]) > 1:
+                image = Image.fromarray(picture) if isinstance(picture, np.ndarray) else open_image(picture)
+                return {reading["text"]: reading["score"]}, np.asarray(draw_reading(image, reading))
             pages = self.processor(picture, return_tensors="pt")["pixel_values"]
         except UnreadableImageError as error:
             raise gr.Error(str(error), print_exception=False) from None
@@ -69,9 +80,7 @@ class Reader:
 def answer_column(blank: str | None = None) -> tuple[gr.Label, gr.Image]:
     with gr.Column():
         label = gr.Label(blank, label="Answer · উত্তর", num_top_classes=3)
-        frame = gr.Image(
-            label="What the model looks at · মডেল যা দেখে (28x28)", height=224, buttons=[], interactive=False
-        )
+        frame = gr.Image(label="What the model looks at · মডেল যা দেখে", height=224, buttons=[], interactive=False)
     return label, frame
 
 

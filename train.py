@@ -9,6 +9,7 @@ Trains the digit model: arguments -> data -> Trainer -> evaluation -> checkpoint
 Every flag of transformers' TrainingArguments works; `python train.py --help` lists them.
 """
 
+import ctypes
 import json
 import platform
 import shlex
@@ -31,10 +32,12 @@ from data_prep import (
     DataError,
     Pages,
     Pictures,
+    Strings,
     by_source,
     count_table,
     merge,
     not_digits,
+    numbers,
     on_pages,
     pairs,
     read_not_digits,
@@ -46,12 +49,15 @@ from digit_model import (
     DigitConfig,
     DigitForImageClassification,
     DigitImageProcessor,
+    NumberReadingPipeline,
     load_checkpoint,
 )
-from digit_model.calibration import fit_temperature, rejection_threshold
+from digit_model.calibration import calibrate_numbers, fit_temperature, rejection_threshold
 from digit_model.evaluation import DigitMetrics, measure
 from digit_model.model_card import model_card, results_table
 from digit_model.modeling_digit import NO_LABEL
+
+NETWORKS = ("ink", "characters", "classifier")
 
 
 @dataclass
@@ -61,9 +67,16 @@ class ModelArguments:
     model_name_or_path: str | None = field(
         default=None, metadata={"help": "A checkpoint to train further, a folder or an id on the Hub; scratch if none."}
     )
-    freeze_ink: bool = field(
-        default=False, metadata={"help": "Leave the ink network as it is and train the classifier alone."}
+    freeze: list[str] = field(
+        default_factory=list,
+        metadata={"help": f"Networks to leave as they are, any of {', '.join(NETWORKS)}."},
     )
+
+    def __post_init__(self):
+        if unknown := set(self.freeze) - set(NETWORKS):
+            raise ValueError(f"--freeze takes {', '.join(NETWORKS)}, got {', '.join(sorted(unknown))}.")
+        if set(self.freeze) == set(NETWORKS):
+            raise ValueError("--freeze leaves nothing to train.")
 
 
 @dataclass
@@ -75,11 +88,13 @@ class DigitTrainingArguments(TrainingArguments):
     per_device_train_batch_size: int = field(default=192, metadata={"help": "Pictures a step and process."})
     per_device_eval_batch_size: int = field(default=500, metadata={"help": "Pictures a step of evaluation."})
     pages_per_step: int = field(default=48, metadata={"help": "Synthetic pages a step and process."})
+    strings_per_step: int = field(default=6, metadata={"help": "Numbers a step and process."})
     learning_rate: float = field(default=2e-3, metadata={"help": "Highest learning rate of AdamW."})
     weight_decay: float = field(default=0.02, metadata={"help": "Weight decay of AdamW."})
     lr_scheduler_type: str = field(default="cosine", metadata={"help": "How the learning rate falls."})
     warmup_steps: float = field(default=0.05, metadata={"help": "Share of the steps in which it rises first."})
-    eval_strategy: str = field(default="epoch", metadata={"help": "When the validation pictures are read."})
+    eval_strategy: str = field(default="steps", metadata={"help": "When the validation pictures are read."})
+    eval_steps: float = field(default=0.2, metadata={"help": "Steps, or share of all steps, between two such times."})
     save_strategy: str = field(default="epoch", metadata={"help": "When a checkpoint is saved."})
     save_total_limit: int | None = field(default=2, metadata={"help": "How many checkpoints are kept."})
     logging_steps: float = field(default=50, metadata={"help": "Steps between two lines of the log."})
@@ -100,20 +115,23 @@ class DigitTrainingArguments(TrainingArguments):
         super().__post_init__()
 
 
+SHARP_SHARE = 0.3  # of the plain frames that are read as they are: warping blurs, and what is read in use is sharp
 NOT_DIGITS_SHARE = 0.2  # letters, symbols and scribbles for every training picture
 PAIRS = 6  # two characters side by side, in every step, which are none of the labels either
 SMALL_PAGE = 96  # side of the pages in the first half of a run: 0.56 of the pixels, so more steps in the same time
 VALIDATION_NOT_DIGITS = 500
 VALIDATION_PAGES = 2000
+VALIDATION_NUMBERS = 1000
 
 
 class DigitTrainer(Trainer):
     """A Trainer that augments, and makes synthetic pages, on the device it trains on; it writes our model card."""
 
-    def __init__(self, *args, augmentation: Augmentation, pages: Pages, freeze_ink: bool, **kwargs):
+    def __init__(self, *args, augmentation: Augmentation, pages: Pages, freeze: list[str], **kwargs):
         super().__init__(*args, data_collator=lambda batch: batch, **kwargs)
-        self.augmentation, self.freeze_ink = augmentation, freeze_ink
+        self.augmentation, self.freeze = augmentation, freeze
         self.pages, self.small_pages = pages, replace(pages, size=min(SMALL_PAGE, pages.size))
+        self.strings = Strings()
         self.results = {}
 
     def compute_loss(self, model, inputs, **kwargs):
@@ -121,22 +139,35 @@ class DigitTrainer(Trainer):
         return super().compute_loss(model, self._practice(inputs) if model.training else inputs, **kwargs)
 
     def _practice(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """What the model reads in a training step: every character as a frame, and some of them on synthetic pages."""
-        model, labels = self.accelerator.unwrap_model(self.model), inputs["labels"]
+        """What the model reads in a training step; networks that stay as they are do so in their statistics too."""
+        model = self.accelerator.unwrap_model(self.model)
         model.ink.eval()  # real pages are framed as they will be when the model is used
         with torch.no_grad(), self.accelerator.autocast():
             frames = torch.cat([model.to_frames(inputs["pixel_values"]), inputs["frames"]])
-        model.ink.train(not self.freeze_ink)
-        frames = self.augmentation(frames)
+        for name in NETWORKS:
+            getattr(model, name).train(name not in self.freeze)
+        warped, practice = self.augmentation(frames), {}
+        if not {"ink", "classifier"} <= set(self.freeze):
+            practice |= self._pages_and_frames(frames, warped, inputs["labels"])
+        if "characters" not in self.freeze:
+            strings = self.strings(warped, self.args.strings_per_step)
+            practice |= {"strings": strings.ink, "character_labels": strings.owner}
+        return practice
+
+    def _pages_and_frames(
+        self, frames: torch.Tensor, warped: torch.Tensor, labels: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """Every character as a frame, and some of them on synthetic pages."""
+        is_sharp = torch.rand(len(frames), 1, 1, 1, device=frames.device) < SHARP_SHARE
         on_pages = self.args.pages_per_step  # the first ones: custom pictures, as far as there are any, then MNIST
         is_first_half = self.state.global_step < self.state.max_steps / 2
-        batch = (self.small_pages if is_first_half else self.pages)(frames[:on_pages])
-        both = pairs(frames[-PAIRS:])
+        batch = (self.small_pages if is_first_half else self.pages)(warped[:on_pages])
+        both = pairs(warped[-PAIRS:])
         page_labels = labels[:on_pages].where(batch.is_single, -100).where(~batch.is_blank, NO_LABEL)
         no_label = labels.new_full((len(both),), NO_LABEL)
         return {
             "pixel_values": batch.pages,
-            "frames": torch.cat([frames, both]),
+            "frames": torch.cat([frames.where(is_sharp, warped), both]),
             "labels": torch.cat([page_labels, labels, no_label]),
             "ink_labels": batch.ink,
         }
@@ -200,13 +231,17 @@ def measure_all(trainer: Trainer, splits: dict[str, Pictures], metrics: DigitMet
     return measured
 
 
+def earlier_runs(name: str | None) -> list[dict]:
+    """Those that a checkpoint in a folder has been through."""
+    results = Path(name or "", "results.json")
+    return json.loads(results.read_text())["runs"] if name and results.exists() else []
+
+
 def describe_run(trainer: Trainer, run: TrainOutput, checkpoint: str | None) -> dict:
     """How the weights came to be, for the results and the card."""
     args = trainer.args
     return {
         "command": shlex.join(["python", "train.py", *sys.argv[1:]]),
-        "labels": list(trainer.model.config.id2label.values()),
-        "parameters": trainer.model.num_parameters(),
         "seed": args.seed,
         "epochs": trainer.state.epoch,
         "steps": trainer.state.global_step,
@@ -231,7 +266,8 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: DigitTrain
     say(count_table(dataset).to_string())
     labels = dataset["train"].features["label"].names
     model, processor = pretrained or new_model(labels)
-    model.ink.requires_grad_(not model_args.freeze_ink)
+    for name in NETWORKS:
+        getattr(model, name).requires_grad_(name not in model_args.freeze)
     splits = {split: by_source(rows, processor) for split, rows in dataset.items()}
     counts = {"train": round(NOT_DIGITS_SHARE * len(dataset["train"])), "validation": VALIDATION_NOT_DIGITS}
     others = {
@@ -253,7 +289,7 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: DigitTrain
         args=args,
         augmentation=Augmentation(),
         pages=pages,
-        freeze_ink=model_args.freeze_ink,
+        freeze=model_args.freeze,
         train_dataset=sum(splits["train"].values(), start=others["train"]),
         eval_dataset=validation,
         processing_class=processor,
@@ -262,6 +298,11 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: DigitTrain
     say(f"{model.num_parameters():,} parameters, {len(dataset['train']):,} pictures, on {args.device}")
     run = trainer.train(resume_from_checkpoint=checkpoint)
     calibration = calibrate(trainer, validation, not_to_answer)
+    if len(all_digits.frames) and trainer.is_world_process_zero():
+        reader = NumberReadingPipeline(model=model, image_processor=processor)
+        texts = [labels[label] for label in all_digits.labels[len(all_digits.pages) :]]
+        written = numbers(all_digits.frames, texts, min(VALIDATION_NUMBERS, len(texts)))
+        calibration["numbers"] = calibrate_numbers(reader, ((number.image, number.text) for number in written))
     trainer.save_model()
 
     results = {
@@ -271,7 +312,11 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: DigitTrain
         "test": measure_all(trainer, splits["test"], metrics),  # this is the only look at the test split
     }
     say("\n" + results_table(results))
-    trainer.results = results | describe_run(trainer, run, checkpoint)
+    trainer.results = results | {
+        "labels": labels,
+        "parameters": model.num_parameters(),
+        "runs": [*earlier_runs(model_args.model_name_or_path), describe_run(trainer, run, checkpoint)],
+    }
     if trainer.is_world_process_zero():
         Path(args.output_dir, "results.json").write_text(json.dumps(trainer.results, indent=2) + "\n")
     trainer.create_model_card()
@@ -280,7 +325,19 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: DigitTrain
         trainer.push_to_hub()
 
 
+def keep_freed_memory() -> None:
+    """
+    Lets freed memory be used again in the next step. Of itself, glibc gives large blocks back to the system, which
+    zeroes each before it hands it out again: a fifth of a step's time on a CPU.
+    """
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        trim_threshold, mmap_threshold = -1, -3  # as malloc.h numbers them
+        libc.mallopt(trim_threshold, 2**31 - 1)
+        libc.mallopt(mmap_threshold, 2**30)
+
+
 def main() -> None:
+    keep_freed_memory()
     parser = HfArgumentParser((ModelArguments, DataArguments, DigitTrainingArguments), description=__doc__)
     try:
         arguments = parser.parse_args_into_dataclasses()

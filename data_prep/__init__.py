@@ -4,22 +4,29 @@ from .augment import Augmentation
 from .errors import DataError
 from .merge import DataArguments, count_table, merge
 from .not_digits import not_digits, pairs, read_not_digits
+from .numbers import Number, numbers, write_numbers
 from .pages import PageBatch, Pages
 from .pictures import Pictures, by_source, on_pages, to_pictures
+from .strings import StringBatch, Strings
 
 __all__ = [
     "Augmentation",
     "DataArguments",
     "DataError",
+    "Number",
     "PageBatch",
     "Pages",
     "Pictures",
+    "StringBatch",
+    "Strings",
     "by_source",
     "count_table",
     "merge",
     "not_digits",
+    "numbers",
     "on_pages",
     "pairs",
     "read_not_digits",
     "to_pictures",
+    "write_numbers",
 ]

@@ -3,10 +3,12 @@ What there is to train on, without training.
 
     python -m data_prep --custom_data my_photos/       # counts and shows the pictures
     python -m data_prep pages                          # shows synthetic pages made of them
+    python -m data_prep numbers                        # writes pictures of synthetic numbers with their text
 """
 
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from huggingface_hub.utils import httpx
 from transformers import HfArgumentParser
@@ -15,6 +17,8 @@ from .contact_sheet import dataset_sheet, pages_sheet
 from .errors import first_line
 from .hub import push_to_hub
 from .merge import DataArguments, count_table, merge
+from .numbers import write_numbers
+from .pictures import frames_of
 
 
 @dataclass
@@ -36,6 +40,16 @@ class PagesArguments:
     seed: int = field(default=0, metadata={"help": "Another one shows other pages."})
 
 
+@dataclass
+class NumbersArguments:
+    """Which synthetic numbers to write."""
+
+    output_dir: str = field(default="numbers", metadata={"help": "Gets the folders apart and touching."})
+    count: int = field(default=1000, metadata={"help": "How many, of one to ten digits."})
+    split: str = field(default="test", metadata={"help": "Whose digits: train, validation or test."})
+    seed: int = field(default=0, metadata={"help": "Another one writes other numbers."})
+
+
 def prepare(data_args: DataArguments, args: CommandArguments) -> None:
     """Counts the pictures, shows some of them, and publishes them."""
     dataset = merge(data_args)
@@ -52,10 +66,19 @@ def pages(data_args: DataArguments, args: PagesArguments) -> None:
     print(f"Contact sheet: {args.contact_sheet}")
 
 
+def numbers(data_args: DataArguments, args: NumbersArguments) -> None:
+    """Writes pictures of numbers on all papers, those whose digits touch and those apart to a folder each."""
+    rows = merge(data_args)[args.split]
+    write_numbers(*frames_of(rows), args.count, Path(args.output_dir), args.seed)
+    print(f"Numbers: {args.output_dir}/apart and {args.output_dir}/touching")
+
+
+COMMANDS = {"pages": (pages, PagesArguments), "numbers": (numbers, NumbersArguments)}
+
+
 def main() -> None:
-    command, arguments = prepare, CommandArguments
-    if sys.argv[1:2] == ["pages"]:
-        command, arguments = pages, PagesArguments
+    command, arguments = COMMANDS.get(sys.argv[1] if len(sys.argv) > 1 else "", (prepare, CommandArguments))
+    if command is not prepare:
         del sys.argv[1]
     parser = HfArgumentParser((DataArguments, arguments), prog="python -m data_prep", description=__doc__)
     try:

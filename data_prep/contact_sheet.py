@@ -6,9 +6,8 @@ from datasets import DatasetDict
 from PIL import Image, ImageDraw, ImageOps
 
 from .augment import Augmentation
-from .errors import DataError
-from .mnist import FRAME_SIZE
 from .pages import Pages
+from .pictures import frames_of
 
 THUMBNAIL = 48
 GAP = 4
@@ -38,26 +37,18 @@ def contact_sheet(rows: dict[str, list[Image.Image]], thumbnail: int = THUMBNAIL
 
 def pages_sheet(dataset: DatasetDict, seed: int = 0, rows: int = 6, columns: int = 10) -> Image.Image:
     """
-    Synthetic pages of the training pictures that are frames already, as MNIST's are, each above its ink, which is
-    brighter where two characters meet.
+    Synthetic pages of the training pictures that are frames already, as MNIST's are, each above its ink.
 
     Raises:
         DataError: If none of them is a frame.
     """
     torch.manual_seed(seed)
-    train, frames = dataset["train"], []
-    for index in torch.randperm(len(train)).tolist():
-        image = train[index]["image"]
-        if image.size == (FRAME_SIZE, FRAME_SIZE):
-            frames.append(torch.from_numpy(np.array(image.convert("L")))[None].float() / 255)
-        if len(frames) == rows * columns:
-            break
-    if not frames:
-        raise DataError("No training picture is a 28x28 frame to make pages of: leave out --mnist none.")
-    batch, shown = Pages()(Augmentation()(torch.stack(frames))), {}
+    train = dataset["train"]
+    frames, _ = frames_of(train.select(torch.randperm(len(train))[: 20 * rows * columns].tolist()))
+    frames = frames[: rows * columns].float() / 255
+    batch, shown = Pages()(Augmentation()(frames)), {}
     for row in range(0, len(frames), columns):
-        strokes = 0.6 * batch.ink[:, :1] + 0.4 * batch.ink[:, 1:]
-        for title, images in (("page", batch.pages), ("ink", strokes)):
+        for title, images in (("page", batch.pages), ("ink", batch.ink)):
             pixels = (images[row : row + columns, 0] * 255).byte().numpy()
             shown[f"{title} {row // columns + 1}"] = [Image.fromarray(image) for image in pixels]
     return contact_sheet(shown, thumbnail=batch.pages.shape[-1])

@@ -11,23 +11,44 @@ from PIL import Image, ImageDraw
 
 from .mnist import FRAME_SIZE
 from .sampling import chance, uniform
-from .strokes import dilate, write
+from .strokes import write
 
 LONGEST = 10
 """Characters in a line, at most."""
 
-_DIGIT_HEIGHT = 20 / FRAME_SIZE  # of a frame's side
+DIGIT_HEIGHT = 20 / FRAME_SIZE
+"""Of a digit, as a share of its frame's side."""
+
 _MARKS = 64
 
 
-class Line(NamedTuple):
+class Spelling(NamedTuple):
     """
-    A line of writing on each page; all lengths are page pixels.
+    Which characters follow one another; all lengths are shares of a frame's side.
 
     Attributes:
         characters: int64 (N, LONGEST), the index of each place's frame, -1 for a mark such as a comma, -2 for nothing.
         frames: float (N, LONGEST, 28, 28) in [0, 1].
-        centres: float (N, LONGEST, 2), row and column of each frame's middle.
+        offsets: float (N, LONGEST), of each frame's middle from that of the first.
+        first: float (N,), the left end of the line's ink.
+        last: float (N,), its right end.
+    """
+
+    characters: torch.Tensor
+    frames: torch.Tensor
+    offsets: torch.Tensor
+    first: torch.Tensor
+    last: torch.Tensor
+
+
+class Line(NamedTuple):
+    """
+    Characters on each page; all lengths are page pixels.
+
+    Attributes:
+        characters: int64 (N, P), the index of each place's frame, -1 for a mark such as a comma, -2 for nothing.
+        frames: float (N, P, 28, 28) in [0, 1].
+        centres: float (N, P, 2), row and column of each frame's middle.
         side: float (N,), of the frames.
         pen: float (N,), its width, 0 for the writer's own.
     """
@@ -39,53 +60,80 @@ class Line(NamedTuple):
     pen: torch.Tensor
 
 
-def compose(frames: torch.Tensor, is_string: torch.Tensor, extent: torch.Tensor, size: int) -> Line:
+def spell(frames: torch.Tensor, count: torch.Tensor, marks: torch.Tensor) -> Spelling:
+    """
+    Args:
+        frames: float (N, 1, 28, 28) in [0, 1], ink bright. Lines go on with the frames that follow.
+        count: int64 (N,), how many characters stand in each line, from 1 to LONGEST.
+        marks: float (M, 28, 28), of which some stand among the characters.
+    """
+    n, device = len(frames), frames.device
+    place = torch.arange(LONGEST, device=device)
+    ahead = (torch.rand(n, LONGEST, device=device) < 0.8).cumsum(1)  # a fifth of them say the one before again
+    characters = (torch.arange(n, device=device)[:, None] + ahead - ahead[:, :1]) % n
+    is_mark = chance(n, 0.5, device)[:, 0] & (torch.rand(n, LONGEST, device=device) < 0.25) & (place > 0)
+    mark = n + torch.randint(len(marks), (n, LONGEST), device=device)
+    written = torch.cat([frames[:, 0], marks.to(frames)])[torch.where(is_mark, mark, characters)]
+    is_string = count > 1
+    if is_string.any():
+        written[is_string] = _slanted(written[is_string])
+    characters = torch.where(is_mark, -1, characters).where(place < count[:, None], -2)
+    return Spelling(characters, written, *_offsets(written, count))
+
+
+def compose(
+    frames: torch.Tensor, is_string: torch.Tensor, is_cut_out: torch.Tensor, extent: torch.Tensor, size: int
+) -> Line:
     """
     Args:
         frames: float (N, 1, 28, 28) in [0, 1], ink bright. Strings go on with the frames that follow.
         is_string: bool (N,), whether two to LONGEST characters stand in the line, and not one.
+        is_cut_out: bool (N,), whether the sheet was cut out along the line, and a little inside it.
         extent: float (N, 2), the height and width of the sheet, in shares of the page.
         size: Side of the page.
     """
     n, device = len(frames), frames.device
     longest = (torch.rand(n, device=device) ** 1.5 * (LONGEST - 1)).long() + 2
-    count = torch.where(is_string, longest, 1)
-    place = torch.arange(LONGEST, device=device)
-    ahead = (torch.rand(n, LONGEST, device=device) < 0.8).cumsum(1)  # a fifth of them say the one before again
-    characters = (torch.arange(n, device=device)[:, None] + ahead - ahead[:, :1]) % n
-    is_mark = chance(n, 0.5, device)[:, 0] & (torch.rand(n, LONGEST, device=device) < 0.25) & (place > 0)
-    chosen = torch.where(is_mark, n + torch.randint(_MARKS, (n, LONGEST), device=device), characters)
-    written = torch.cat([frames[:, 0], _marks().to(frames)])[chosen]
-    if is_string.any():
-        written[is_string] = _slanted(written[is_string])
-    offsets, first, last = _offsets(written, count)
-
-    height = _heights(extent, (last - first) / _DIGIT_HEIGHT) * size
-    side = height / _DIGIT_HEIGHT
-    pen = torch.minimum(torch.exp(torch.rand(n, device=device) * math.log(9)) * 1.2, side / 8)
-    pen = torch.where(torch.rand(n, device=device) < 0.2, 0.0, pen)
+    characters, written, offsets, first, last = spell(frames, torch.where(is_string, longest, 1), marks())
+    height = _heights(extent, (last - first) / DIGIT_HEIGHT, is_cut_out) * size
+    side = height / DIGIT_HEIGHT
+    pen = pens(side)
     room = extent * size - torch.stack([height, (last - first) * side], 1)
     middle = size / 2 + _off_centre(n, device) * room.clamp(min=0) / 2
     columns = middle[:, 1:] + (offsets - (first + last)[:, None] / 2) * side[:, None]
-    rise = uniform(n, -0.08, 0.08, device)[:, 0] * offsets + torch.randn(n, LONGEST, device=device) * 0.03
-    rows = middle[:, :1] + rise * side[:, None] * is_string[:, None]
-    characters = torch.where(is_mark, -1, characters).where(place < count[:, None], -2)
+    rows = middle[:, :1] + rises(offsets) * side[:, None] * is_string[:, None]
     return Line(characters, written, torch.stack([rows, columns], -1), side, pen)
 
 
-def write_line(line: Line, size: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """A line -> its ink (N, size, size), and where the ink of two characters meets (N, size, size), both in [0, 1]."""
-    ink, seam = torch.zeros(2, len(line.side), size, size, device=line.side.device)
-    rows, places = (line.characters > -2).nonzero(as_tuple=True)
-    frames, centres = line.frames[rows, places, None], line.centres[rows, places]
-    written = write(frames, line.pen[rows], centres, line.side[rows], size)
-    for place in range(LONGEST):
-        here, row = written[places == place], rows[places == place]
-        if place:
-            meets = torch.minimum(dilate(dilate(here)), dilate(dilate(ink[row])))
-            seam[row] = torch.maximum(seam[row], meets)
+def pens(side: torch.Tensor) -> torch.Tensor:
+    """The width (N,) of a pen for frames of this side (N,), 0 for the writer's own."""
+    pen = torch.exp(torch.rand(len(side), device=side.device) * math.log(9)) * 1.2
+    return torch.where(torch.rand(len(side), device=side.device) < 0.2, 0.0, torch.minimum(pen, side / 8))
+
+
+def rises(offsets: torch.Tensor) -> torch.Tensor:
+    """How far each character (N, P) stands below the first of a line that slopes, in frames' sides."""
+    slope = uniform(len(offsets), -0.08, 0.08, offsets.device)[:, 0]
+    return slope * offsets + torch.randn_like(offsets) * 0.03
+
+
+def write_line(line: Line, shape: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    Returns:
+        The ink, float (N, height, width) in [0, 1], and whose it is, int64 (N, height, width): the place of a character
+        from 1 on, -1 for a mark, 0 where there is none.
+    """
+    n, places = line.characters.shape
+    ink = torch.zeros(n, *shape, device=line.side.device)
+    owner = torch.zeros_like(ink, dtype=torch.long)
+    rows, where = (line.characters > -2).nonzero(as_tuple=True)
+    written = write(line.frames[rows, where, None], line.pen[rows], line.centres[rows, where], line.side[rows], shape)
+    number = torch.where(line.characters >= 0, torch.arange(1, places + 1, device=ink.device), -1)
+    for place in range(places):
+        here, row = written[where == place], rows[where == place]
+        owner[row] = torch.where(here > ink[row], number[row, place, None, None], owner[row])
         ink[row] = torch.maximum(ink[row], here)
-    return ink, seam
+    return ink, owner * (ink >= 0.5)
 
 
 def _slanted(frames: torch.Tensor) -> torch.Tensor:
@@ -111,7 +159,8 @@ def _offsets(frames: torch.Tensor, count: torch.Tensor) -> tuple[torch.Tensor, t
     touching = (right[:, :-1] - left[:, 1:]).amax(2)
     in_no_row = right[:, :-1].amax(2) - left[:, 1:].amin(2)
     touching = torch.where(touching < -1, in_no_row, touching)
-    style = torch.randint(0, 3, (n, 1), device=device)  # touching, near, wide
+    style = torch.multinomial(torch.tensor([0.5, 0.3, 0.2], device=device), n, replacement=True)[:, None]
+    # of those that touch, stand near, or far apart
     mean, spread = (torch.tensor(values, device=device)[style] for values in ([-0.01, 0.1, 0.3], [0.04, 0.06, 0.12]))
     gap = (mean + spread * torch.randn(n, places - 1, device=device)).clamp(min=-0.1)
     offsets = F.pad((touching + gap).cumsum(1), (1, 0))
@@ -120,14 +169,13 @@ def _offsets(frames: torch.Tensor, count: torch.Tensor) -> tuple[torch.Tensor, t
     return offsets, torch.where(is_written, ends[0], 99.0).amin(1), torch.where(is_written, ends[1], -99.0).amax(1)
 
 
-def _heights(extent: torch.Tensor, aspect: torch.Tensor) -> torch.Tensor:
+def _heights(extent: torch.Tensor, aspect: torch.Tensor, is_cut_out: torch.Tensor) -> torch.Tensor:
     """Of a character, in shares of the page: mostly from a seventh of it to all of it, often a tenth."""
     n, device = len(extent), extent.device
     any_size = torch.rand(n, device=device) * 0.82 + 0.15
     small = torch.exp(torch.rand(n, device=device) * math.log(9)) * 0.1
     share = torch.where(torch.rand(n, device=device) < 0.35, small, any_size)
     longest = torch.minimum(extent[:, 0], extent[:, 1] / aspect.clamp(min=0.4)) * 0.97
-    is_cut_out = torch.rand(n, device=device) < 0.1  # along its edges, and a little inside them
     return torch.where(is_cut_out, longest * 1.1, torch.minimum(share, longest))
 
 
@@ -138,8 +186,14 @@ def _off_centre(n: int, device: torch.device) -> torch.Tensor:
 
 
 @cache
-def _marks() -> torch.Tensor:
-    """float (_MARKS, 28, 28): full stops, commas, dashes, equals signs and what else stands between digits."""
+def marks(with_signs: bool = False) -> torch.Tensor:
+    """
+    Full stops, commas, dashes, equals signs and what else stands between digits; with number signs, long dashes
+    and waves, as on cheques, where only what hangs together is to be learnt: they are rules as much as ink.
+
+    Returns:
+        float (_MARKS, 28, 28) in [0, 1].
+    """
     random = np.random.default_rng(0)
     canvases = [Image.new("L", (FRAME_SIZE * 4, FRAME_SIZE * 4)) for _ in range(_MARKS)]
     for number, canvas in enumerate(canvases):
@@ -147,7 +201,7 @@ def _marks() -> torch.Tensor:
         x, base, middle = 56, random.normal(92, 4), random.normal(56, 5)
         half = random.uniform(10, 26)
         dash = [(x - half, middle + random.normal(0, 2)), (x + half, middle + random.normal(0, 2))]
-        match number % 5:
+        match number % (8 if with_signs else 5):
             case 0:
                 draw.ellipse([x - pen / 2, base - pen / 2, x + pen / 2, base + pen / 2], fill=255)
             case 1:
@@ -159,4 +213,15 @@ def _marks() -> torch.Tensor:
                 draw.line([(x, y + random.uniform(8, 14)) for x, y in dash], 255, pen)
             case 4:
                 draw.line([(x + 2, 24), (x - random.uniform(0, 6), 24 + random.uniform(6, 14))], 255, pen)
+            case 5:
+                for apart in (-12, 12):
+                    lean = random.uniform(0, 12)
+                    draw.line([(x + apart + lean, 22), (x + apart - lean, 90)], 255, pen)
+                    draw.line([(18, middle + apart), (94, middle + apart - random.uniform(0, 8))], 255, pen)
+            case 6:
+                draw.line([(4, middle), (108, middle + random.normal(0, 5))], 255, pen)
+            case 7:
+                columns = np.arange(8, 104, 4)
+                wave = middle + 8 * np.sin((columns - 8) / random.uniform(6, 12))
+                draw.line(list(zip(columns, wave)), 255, pen, joint="curve")
     return torch.from_numpy(np.stack([np.asarray(canvas.reduce(4)) for canvas in canvases])).float() / 255

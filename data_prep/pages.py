@@ -22,14 +22,18 @@ class PageBatch(NamedTuple):
     """
     Attributes:
         pages: float (N, 1, S, S) in [0, 1].
-        ink: float (N, 2, S, S) in [0, 1], how much of each pixel was written on, and where two characters meet.
+        ink: float (N, 1, S, S) in [0, 1], how much of each pixel was written on.
+        owner: int64 (N, S, S), the place of the character that each pixel belongs to, from 1 on, 0 for none.
         characters: int64 (N, LONGEST), the index of each frame that is written, from left to right, -1 for a mark
             such as a comma, -2 for nothing.
+        is_inside: bool (N, S, S), which part of the page the picture covers.
     """
 
     pages: torch.Tensor
     ink: torch.Tensor
+    owner: torch.Tensor
     characters: torch.Tensor
+    is_inside: torch.Tensor
 
     @property
     def is_single(self) -> torch.Tensor:
@@ -39,7 +43,19 @@ class PageBatch(NamedTuple):
     @property
     def is_blank(self) -> torch.Tensor:
         """bool (N,), whether nobody has written on the page."""
-        return self.ink[:, 0].amax((1, 2)) == 0
+        return self.ink.amax((1, 2, 3)) == 0
+
+    @property
+    def touches(self) -> torch.Tensor:
+        """bool (N,), whether the ink of two characters meets."""
+        meets = torch.zeros(len(self.owner), dtype=torch.bool, device=self.owner.device)
+        for axis in (1, 2):
+            one, other = (
+                self.owner.narrow(axis, 0, self.owner.shape[axis] - 2),
+                self.owner.narrow(axis, 2, self.owner.shape[axis] - 2),
+            )
+            meets |= ((one > 0) & (other > 0) & (one != other)).any(2).any(1)
+        return meets
 
 
 @dataclass(frozen=True)
@@ -54,6 +70,8 @@ class Pages:
         string: Share of the pages with two to ten characters in a row.
         straight: Share of the pages with straight lines of a pen, which end where a rule would go on.
         neighbour: Share of the pages with other writing cut off at the border.
+        cut_out: Share of the pages that were cut out along the writing, and a little inside it.
+        objects: Share of the photos with something dark at the border, which may hide some of the writing.
     """
 
     size: int = 128
@@ -62,6 +80,8 @@ class Pages:
     string: float = 0.15
     straight: float = 0.12
     neighbour: float = 0.12
+    cut_out: float = 0.1
+    objects: float = 0.22
 
     @torch.no_grad()
     def __call__(self, frames: torch.Tensor) -> PageBatch:
@@ -73,14 +93,14 @@ class Pages:
         sheet = self._sheet(n, device)
         blank = torch.rand(n, device=device)
         is_grain = blank < self.grain
-        ink, seam, characters = self._write(frames, sheet, is_written=blank >= self.grain + self.empty)
+        ink, owner, characters = self._write(frames, sheet, is_written=blank >= self.grain + self.empty)
         is_inside = sheet.covers(self.size)
         is_border = is_inside & ~sheet.covers(self.size, margin=3 / self.size)
-        ink, seam = (layer * is_inside * ~is_grain[:, None, None] for layer in (ink, seam))
+        ink, owner = (layer * is_inside * ~is_grain[:, None, None] for layer in (ink, owner))
         pages = torch.where(chance(n, 0.1, device), self._screen(ink), self._photo(ink))
         pages[is_grain] = grain(int(is_grain.sum()), self.size, device)
         pages = self._letterbox(pages, is_inside, is_border)
-        return PageBatch(pages[:, None], torch.stack([ink, seam], 1), characters)
+        return PageBatch(pages[:, None], ink[:, None], owner, characters, is_inside)
 
     def _sheet(self, n: int, device: torch.device) -> "_Sheet":
         """A picture fills its page from side to side or from top to bottom."""
@@ -91,10 +111,11 @@ class Pages:
     def _write(
         self, frames: torch.Tensor, sheet: "_Sheet", is_written: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Ink (N, S, S), where two characters meet (N, S, S), and which frames are to be read (N, LONGEST)."""
+        """Ink (N, S, S), whose it is (N, S, S), and which frames are to be read (N, LONGEST)."""
         n, device = len(frames), frames.device
-        line = compose(frames, torch.rand(n, device=device) < self.string, sheet.extent, self.size)
-        ink, seam = write_line(line, self.size)
+        is_string, is_cut_out = (torch.rand(n, device=device) < share for share in (self.string, self.cut_out))
+        line = compose(frames, is_string, is_cut_out, sheet.extent, self.size)
+        ink, owner = write_line(line, (self.size, self.size))
         is_straight = torch.rand(n, device=device) < self.straight
         pen, extent = line.pen[is_straight].clamp(min=1.2), sheet.extent[is_straight]
         ink[is_straight] = write_straight(pen, extent, self.size)
@@ -103,7 +124,7 @@ class Pages:
         neighbours = self._neighbours(frames, line)
         is_hidden = neighbours.sum((1, 2)) >= 0.4 * ink.sum((1, 2))
         characters = line.characters.where((is_line & ~is_hidden)[:, None], -2)
-        return torch.maximum(ink, neighbours), seam * is_line[:, None, None], characters
+        return torch.maximum(ink, neighbours), owner.clamp(min=0) * is_line[:, None, None], characters
 
     def _neighbours(self, frames: torch.Tensor, line: Line) -> torch.Tensor:
         """Another character on some of the pages, cut off by the border."""
@@ -112,7 +133,7 @@ class Pages:
         direction = torch.randn(len(rows), 2, device=frames.device)
         centre = (0.5 + direction / direction.abs().amax(1, keepdim=True) * 0.5) * self.size
         side = line.side[rows].clamp(max=self.size * 0.5)
-        ink[rows] = write(frames.roll(LONGEST, 0)[rows], line.pen[rows], centre, side, self.size)
+        ink[rows] = write(frames.roll(LONGEST, 0)[rows], line.pen[rows], centre, side, (self.size, self.size))
         return ink
 
     def _screen(self, ink: torch.Tensor) -> torch.Tensor:
@@ -137,7 +158,7 @@ class Pages:
         opaque = torch.lerp(tones, tones.mean((1, 2), keepdim=True) * (1 - dark), cover)
         tones = torch.where(chance(n, 0.5, device), see_through, torch.minimum(opaque, tones + 0.05))
         tones = tones * light(n, size, device)
-        rows = (torch.rand(n, device=device) < 0.22).nonzero().flatten()
+        rows = (torch.rand(n, device=device) < self.objects).nonzero().flatten()
         objects = border_objects(len(rows), size, device) * (1 - ink[rows])
         tones[rows] = torch.lerp(tones[rows], uniform(len(rows), 0, 0.6, device), objects)
         return photograph(tones)

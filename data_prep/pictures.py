@@ -6,6 +6,8 @@ from datasets import Dataset
 from tqdm.auto import tqdm
 from transformers import BaseImageProcessor
 
+from .errors import DataError
+from .mnist import FRAME_SIZE
 from .pages import Pages
 
 
@@ -62,6 +64,21 @@ def to_pictures(rows: Dataset, processor: BaseImageProcessor) -> Pictures:
         (frame_labels if is_frame else page_labels).append(row["label"])
     labels = torch.tensor(page_labels + frame_labels)
     return Pictures(torch.from_numpy(np.concatenate(pages)), torch.from_numpy(np.concatenate(frames)), labels)
+
+
+def frames_of(rows: Dataset) -> tuple[torch.Tensor, list[str]]:
+    """
+    The pictures of a split that are frames already, as MNIST's are: uint8 (N, 1, 28, 28), and the label of each.
+
+    Raises:
+        DataError: If none of them is a frame.
+    """
+    frames = [(image, label) for image, label in zip(rows["image"], rows["label"]) if image.size == (FRAME_SIZE,) * 2]
+    if not frames:
+        raise DataError("No picture is a 28x28 frame to write with: leave out --mnist none.")
+    names = rows.features["label"].names
+    pixels = torch.from_numpy(np.stack([np.array(image.convert("L")) for image, _ in frames]))
+    return pixels[:, None], [names[label] for _, label in frames]
 
 
 def by_source(rows: Dataset, processor: BaseImageProcessor) -> dict[str, Pictures]:

@@ -52,7 +52,7 @@ def _at_least_two(neighbours: list[torch.Tensor]) -> torch.Tensor:
 
 
 def write(
-    frames: torch.Tensor, width: torch.Tensor, centre: torch.Tensor, side: torch.Tensor, page_size: int
+    frames: torch.Tensor, width: torch.Tensor, centre: torch.Tensor, side: torch.Tensor, shape: tuple[int, int]
 ) -> torch.Tensor:
     """
     Writes each frame again, with another pen, somewhere on a page.
@@ -66,20 +66,20 @@ def write(
         width: (N,), of the pen, in page pixels, up to a fifth of `side`; 0 keeps the writer's own.
         centre: (N, 2), row and column of the frame's middle, in page pixels.
         side: (N,), of the frame, in page pixels.
-        page_size: Side of the page, in pixels.
+        shape: Height and width of the page, in pixels.
 
     Returns:
-        float (N, page_size, page_size) in [0, 1].
+        float (N, height, width) in [0, 1].
     """
     if len(frames) == 0:  # no page of a batch may have any, and a convolution in 0 groups is none
-        return frames.new_zeros(0, page_size, page_size)
+        return frames.new_zeros(0, *shape)
     detailed = F.interpolate(frames, (_CANVAS, _CANVAS), mode="bicubic", align_corners=False)[:, 0]
-    detailed = blur(detailed, 2.0)  # or a thin stroke would be a string of pixels
+    detailed = blur(detailed, 1.2)  # or a thin stroke would be a string of pixels
     detailed = detailed / detailed.amax((1, 2), keepdim=True).clamp(min=1e-6)
     keeps_own = (width == 0)[:, None, None]
     own = torch.sigmoid((detailed - 0.4) * 20)
-    nearness = blur(_nearness(thin(detailed > 0.35, rounds=6)), 1.5)
-    placed = _place(torch.where(keeps_own, own, nearness / _REACH), centre, side, page_size)
+    nearness = blur(_nearness(thin(detailed > 0.4, rounds=6)), 1.5)
+    placed = _place(torch.where(keeps_own, own, nearness / _REACH), centre, side, shape)
     distance = (1 - placed) * _REACH
     distance = (distance.square() - 1.7).clamp(min=0).sqrt()  # the blur has rounded the middle off by that much
     distance = distance * (side / _CANVAS)[:, None, None]
@@ -101,8 +101,6 @@ def write_straight(width: torch.Tensor, extent: torch.Tensor, page_size: int) ->
         float (N, page_size, page_size) in [0, 1].
     """
     n, device = len(width), width.device
-    axis = torch.arange(page_size, device=device) + 0.5
-    points = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), -1)  # (S, S, 2)
     angle = torch.randint(0, 4, (n,), device=device) * math.pi / 2 + torch.randn(n, device=device) * 0.08
     direction = torch.stack([angle.sin(), angle.cos()], -1)
     longest = (extent / direction.abs().clamp(min=0.05)).amin(1, keepdim=True) * 0.96
@@ -111,15 +109,23 @@ def write_straight(width: torch.Tensor, extent: torch.Tensor, page_size: int) ->
     start = (page_size - step) / 2 + room * (torch.rand(n, 2, device=device) - 0.5)
     nearest = torch.full((n, page_size, page_size), float(page_size), device=device)
     for share in (1.0, 0.6, 0.4):  # of the pages that have a first, a second and a third line
-        along = ((points - start[:, None, None]) * step[:, None, None]).sum(-1) / step.square().sum(-1)[:, None, None]
-        foot = start[:, None, None] + along.clamp(0, 1)[..., None] * step[:, None, None]
         is_drawn = torch.rand(n, 1, 1, device=device) < share
-        nearest = torch.where(is_drawn, torch.minimum(nearest, (points - foot).norm(dim=-1)), nearest)
+        distance = distance_to_segment(start, step, (page_size, page_size))
+        nearest = torch.where(is_drawn, torch.minimum(nearest, distance), nearest)
         start = start + step * torch.rand(n, 1, device=device)
         angle = angle + math.pi / 2 + torch.randn(n, device=device) * 0.3
         length = (torch.rand(n, 1, device=device) * 0.4 + 0.1) * page_size
         step = torch.stack([angle.sin(), angle.cos()], -1) * length
     return (width[:, None, None] / 2 - nearest + 0.5).clamp(0, 1)
+
+
+def distance_to_segment(start: torch.Tensor, step: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    """From one end (N, 2), row and column, and the way (N, 2) to the other: in pixels, (N, height, width)."""
+    axes = (torch.arange(side, device=start.device) + 0.5 for side in shape)
+    points = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1)
+    start, step = start[:, None, None], step[:, None, None]
+    along = ((points - start) * step).sum(-1, keepdim=True) / step.square().sum(-1, keepdim=True)
+    return (points - start - along.clamp(0, 1) * step).norm(dim=-1)
 
 
 def _nearness(line: torch.Tensor) -> torch.Tensor:
@@ -132,20 +138,20 @@ def _nearness(line: torch.Tensor) -> torch.Tensor:
     return nearness
 
 
-def _place(strokes: torch.Tensor, centre: torch.Tensor, side: torch.Tensor, page_size: int) -> torch.Tensor:
-    """(N, S, S) -> (N, page_size, page_size): an antialiased resize, as two batched matrix products."""
+def _place(strokes: torch.Tensor, centre: torch.Tensor, side: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    """(N, S, S) -> (N, height, width): an antialiased resize, as two batched matrix products."""
     n_pixels = strokes.shape[-1]
     step = n_pixels / side
     beyond = 8  # pixels around the strokes, so that at their edge all weights still sum to 1
-    pages = torch.arange(page_size, device=strokes.device) + 0.5
     pixels = torch.arange(-beyond, n_pixels + beyond, device=strokes.device) + 0.5
 
-    def weights(middle: torch.Tensor) -> torch.Tensor:
-        wanted = (pages - middle[:, None]) * step[:, None] + n_pixels / 2
+    def weights(middle: torch.Tensor, length: int) -> torch.Tensor:
+        page = torch.arange(length, device=strokes.device) + 0.5
+        wanted = (page - middle[:, None]) * step[:, None] + n_pixels / 2
         share = (1 - (wanted[:, :, None] - pixels).abs() / step.clamp(min=1)[:, None, None]).clamp(min=0)
         return (share / share.sum(2, keepdim=True).clamp(min=1e-6))[:, :, beyond:-beyond]
 
-    return weights(centre[:, 0]) @ strokes @ weights(centre[:, 1]).transpose(1, 2)
+    return weights(centre[:, 0], shape[0]) @ strokes @ weights(centre[:, 1], shape[1]).transpose(1, 2)
 
 
 def blur(images: torch.Tensor, sigma: float | torch.Tensor) -> torch.Tensor:

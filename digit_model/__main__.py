@@ -1,20 +1,54 @@
 """
 A digit model on the command line.
 
+    python -m digit_model read scans/ --csv numbers.csv
     python -m digit_model evaluate my_photos/ --report report/
 """
 
 import argparse
+import csv
 import json
 import sys
 from pathlib import Path
+
+from tqdm.auto import tqdm
 
 from .checkpoint import PRETRAINED, CheckpointError, load_checkpoint
 from .evaluation import DigitMetrics, figures_row, figures_table, predict, summarize
 from .labelled_pictures import DatasetError, load_labelled
 from .model_card import model_card
-from .pipeline_digit import DigitImageClassificationPipeline
-from .report import write_report
+from .number_evaluation import measure_numbers, number_row, read_numbers
+from .pipeline_digit import PIPELINES
+from .reader import COLUMNS, NumberReader, ReaderError, find_pictures, read_in_processes, rows_there
+from .report import write_number_report, write_report
+
+
+def read(args: argparse.Namespace) -> None:
+    """Reads the numbers on pictures, a row a picture: file, text, score and, where it could not be read, the error."""
+    files = find_pictures(args.pictures)
+    target = Path(args.csv) if args.csv else None
+    if target and target.exists() and not args.resume:
+        raise ReaderError(f"{target} exists: pass --resume to go on after its rows, or name another file.")
+    there = rows_there(target, files) if target else 0
+    load_checkpoint(args.model)  # so that a missing one is said before any process starts
+    reader = NumberReader(args.model, args.device, args.batch_size)
+    if args.num_proc > 1:
+        rows = read_in_processes(reader, files[there:], args.num_proc)
+    else:
+        rows = reader.read(zip(files[there:], files[there:]))
+    table = target.open("a", newline="", encoding="utf-8") if target else sys.stdout
+    writer, unreadable = csv.DictWriter(table, COLUMNS), 0
+    if there == 0:
+        writer.writeheader()
+    try:
+        for row in tqdm(rows, total=len(files), initial=there, unit="picture", disable=args.quiet):
+            writer.writerow(row)
+            table.flush()
+            unreadable += row["error"] != ""
+    except KeyboardInterrupt:
+        sys.exit("Stopped. The rows so far are kept" + ("; --resume goes on after them." if target else "."))
+    if unreadable:
+        sys.exit(f"{unreadable} of {len(files) - there} pictures could not be read; their rows say why.")
 
 
 def evaluate(args: argparse.Namespace) -> None:
@@ -22,35 +56,61 @@ def evaluate(args: argparse.Namespace) -> None:
     if args.update_card and not Path(args.model, "results.json").exists():
         raise CheckpointError(f"{args.model} has no results.json to add to; name a folder that train.py has written.")
     model, processor = load_checkpoint(args.model)
-    classifier = DigitImageClassificationPipeline(model=model, image_processor=processor, device=args.device)
-    metrics, measured = DigitMetrics(list(model.config.id2label.values())), {}
+    reader = PIPELINES[args.task](model=model, image_processor=processor, device=args.device)
+    measured = {}
     for dataset in args.datasets:
         rows = load_labelled(dataset, args.split)
         name = Path(dataset).name
-        table = predict(classifier, rows, args.batch_size)
-        measured[name] = summarize(table, metrics, model.config.rejection_threshold)
-        for sentence in table.loc[table["error"] != "", "error"]:
-            print(sentence, file=sys.stderr)
-        if measured[name]["n_others"]:
-            strangers = sorted(table.loc[~table["is_known"], "label"].unique())
-            print(f"{name}: pictures labelled {', '.join(strangers)} count as showing none of the model's labels.")
+        folder = Path(args.report or "", name if len(args.datasets) > 1 else "")
+        measured[name] = TASKS[args.task](name, rows, reader, args.batch_size, folder if args.report else None)
         if args.report:
-            folder = Path(args.report, name) if len(args.datasets) > 1 else Path(args.report)
-            write_report(folder, name, table, figures_row(measured[name]), rows, classifier)
             print(f"Report: {folder / 'index.html'}")
-    print(figures_table(measured))
+    print(figures_table(measured, number_row if args.task == "number-reading" else figures_row))
     if args.json:
         Path(args.json).write_text(json.dumps(measured, indent=2) + "\n")
     if args.update_card:
-        add_to_card(Path(args.model), measured)
+        add_to_card(Path(args.model), "evaluation" if args.task == "image-classification" else "numbers", measured)
 
 
-def add_to_card(checkpoint: Path, measured: dict[str, dict]) -> None:
+def evaluate_digits(name, rows, classifier, batch_size: int, folder: Path | None) -> dict:
+    labels = list(classifier.model.config.id2label.values())
+    table = predict(classifier, rows, batch_size)
+    figures = summarize(table, DigitMetrics(labels), classifier.model.config.rejection_threshold)
+    for sentence in table.loc[table["error"] != "", "error"]:
+        print(sentence, file=sys.stderr)
+    if figures["n_others"]:
+        strangers = sorted(table.loc[~table["is_known"], "label"].unique())
+        print(f"{name}: pictures labelled {', '.join(strangers)} count as showing none of the model's labels.")
+    if folder:
+        write_report(folder, name, table, figures_row(figures), rows, classifier)
+    return figures
+
+
+def evaluate_numbers(name, rows, reader, batch_size: int, folder: Path | None) -> dict:
+    table = read_numbers(reader, rows, batch_size)
+    figures = measure_numbers(table)
+    for sentence in table.loc[table["error"] != "", "error"]:
+        print(sentence, file=sys.stderr)
+    if folder:
+        write_number_report(folder, name, table, number_row(figures), rows, reader)
+    return figures
+
+
+TASKS = {"image-classification": evaluate_digits, "number-reading": evaluate_numbers}
+
+
+def add_to_card(checkpoint: Path, part: str, measured: dict[str, dict]) -> None:
     """Keeps the figures with a checkpoint, in its results and in its model card."""
     results = json.loads((checkpoint / "results.json").read_text())
-    results["evaluation"] = results.get("evaluation", {}) | measured
+    results[part] = results.get(part, {}) | measured
     (checkpoint / "results.json").write_text(json.dumps(results, indent=2) + "\n")
     model_card(results).save(checkpoint / "README.md")
+
+
+def add_model_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--model", default=PRETRAINED, help="a folder or an id on the Hub; the shipped one if none")
+    command.add_argument("--batch_size", type=int, default=32, help="pictures a step")
+    command.add_argument("--device", help="cpu, cuda:0 and so on; the fastest there is if none")
 
 
 def main() -> None:
@@ -58,6 +118,16 @@ def main() -> None:
         prog="python -m digit_model", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser("read", help="read the numbers on pictures", description=read.__doc__)
+    command.add_argument("pictures", nargs="+", metavar="PICTURE", help="files, or folders of them")
+    command.add_argument("--csv", metavar="FILE", help="write the rows there instead of printing them")
+    command.add_argument("--resume", action="store_true", help="go on after the rows that the file has")
+    command.add_argument("--num_proc", type=int, default=1, help="processes that read side by side")
+    command.add_argument("--quiet", action="store_true", help="show no progress bar")
+    add_model_arguments(command)
+    command.set_defaults(run=read)
+
     command = commands.add_parser("evaluate", help="measure a model on labelled pictures", description=evaluate.__doc__)
     command.add_argument(
         "datasets",
@@ -66,18 +136,18 @@ def main() -> None:
         help="an image folder or a ZIP of one (<label>/<name>.png), a folder with a metadata.jsonl, a parquet file, or "
         "a dataset on the Hub; pictures whose label the model does not have count as showing no digit",
     )
-    command.add_argument("--model", default=PRETRAINED, help="a folder or an id on the Hub; the shipped one if none")
+    command.add_argument("--task", choices=TASKS, default="image-classification", help="one digit, or whole numbers")
     command.add_argument("--split", help="which split of a dataset that has several; test if none")
     command.add_argument("--report", metavar="DIR", help="write a page with plots and mistakes, and predictions.csv")
     command.add_argument("--json", metavar="FILE", help="write the figures")
     command.add_argument("--update_card", action="store_true", help="add the figures to the card of a model's folder")
-    command.add_argument("--batch_size", type=int, default=32, help="pictures a step")
-    command.add_argument("--device", help="cpu, cuda:0 and so on; the fastest there is if none")
+    add_model_arguments(command)
     command.set_defaults(run=evaluate)
+
     args = parser.parse_args()
     try:
         args.run(args)
-    except (CheckpointError, DatasetError) as error:
+    except (CheckpointError, DatasetError, ReaderError) as error:
         sys.exit(f"error: {error}")
 
 

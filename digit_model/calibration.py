@@ -1,8 +1,13 @@
 """Scores that mean something: fitted after training, on validation pictures, and kept in the configuration."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
+from PIL import Image
 from torch import nn
+
+from .pipeline_digit import NumberReadingPipeline, certainties
 
 
 def fit_temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
@@ -40,3 +45,82 @@ def rejection_threshold(scores: np.ndarray, answered: float = 0.01) -> float:
         answered: The share that may still be answered, in [0, 1).
     """
     return float(np.quantile(scores, 1 - answered, method="higher"))
+
+
+def fit_powers(signs: list[np.ndarray], is_right: np.ndarray) -> list[float]:
+    """
+    The powers with which the scores of a number's signs multiply to how sure the number is: those at which it is right
+    as often as it is sure.
+
+    Args:
+        signs: Of each number, (K, 2), the score of each sign's label and of its being one character, in (0, 1].
+        is_right: bool (N,), whether the number is.
+
+    Returns:
+        Two of at least 0, of the labels' scores and of the characters'.
+    """
+    sums = torch.tensor(np.stack([np.log(np.clip(each, 1e-6, 1)).sum(0) for each in signs])).double()
+    target = torch.tensor(is_right).double()
+    log_powers = torch.zeros(2, dtype=torch.double, requires_grad=True)
+    optimizer = torch.optim.LBFGS([log_powers], max_iter=100, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        scores = (sums @ log_powers.exp()).exp().clamp(1e-6, 1 - 1e-6)
+        loss = nn.functional.binary_cross_entropy(scores, target) + 1e-3 * log_powers.square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    return log_powers.exp().tolist()
+
+
+def lowest_threshold(certainty: np.ndarray, is_right: np.ndarray, right: float = 0.98) -> float:
+    """
+    The lowest certainty from which on a given share of the answers is right.
+
+    Args:
+        certainty: (N,), in [0, 1].
+        is_right: bool (N,).
+        right: That share, in [0, 1].
+
+    Returns:
+        In [0, 1]; 1 where no certainty is enough.
+    """
+    order = np.argsort(-certainty)
+    share = np.cumsum(is_right[order]) / np.arange(1, len(order) + 1)
+    enough = np.flatnonzero(share >= right)
+    return float(certainty[order][enough[-1]]) if len(enough) else 1.0
+
+
+def calibrate_numbers(reader: NumberReadingPipeline, numbers: Iterable[tuple[Image.Image, str]]) -> dict:
+    """
+    Fits how sure a number is, and from where on a sign is shown, and leaves both in the model's configuration.
+
+    Args:
+        reader: Of the model.
+        numbers: Pictures and what stands on them, at least one.
+
+    Returns:
+        `number_powers`, `number_threshold`, `n`, and the shares `exact_match` and `coverage` of what it was fitted on.
+    """
+    config, signs, is_right = reader.model.config, [], []
+    for image, text in numbers:
+        _, writing, scores = reader.forward(reader.preprocess(image))["readings"][0]
+        scores, answers = scores.max(-1)
+        signs.append(np.stack([scores.numpy(), writing.scores], 1))
+        read = "".join(config.id2label[answer] for answer in answers.tolist())
+        is_right.append(read == text and not np.any(writing.lines))
+    is_right = np.array(is_right)
+    config.number_powers = fit_powers(signs, is_right)
+    weakest = np.array(
+        [certainties(config.number_powers, *each.T).min(initial=1) if len(each) else 0 for each in signs]
+    )
+    config.number_threshold = lowest_threshold(weakest, is_right)
+    return {
+        "number_powers": config.number_powers,
+        "number_threshold": config.number_threshold,
+        "n": len(is_right),
+        "exact_match": float(is_right.mean()),
+        "coverage": float((weakest >= config.number_threshold).mean()),
+    }

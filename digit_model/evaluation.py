@@ -1,6 +1,6 @@
 """How good the answers are, and how far their scores can be believed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import datasets
@@ -186,9 +186,9 @@ def figures_row(figures: dict) -> dict[str, str]:
     return row
 
 
-def figures_table(measured: dict[str, dict]) -> str:
+def figures_table(measured: dict[str, dict], to_row: Callable[[dict], dict[str, str]] = figures_row) -> str:
     """Name of the pictures -> their figures, as a Markdown table."""
-    rows = {name: figures_row(figures) for name, figures in measured.items()}
+    rows = {name: to_row(figures) for name, figures in measured.items()}
     titles = list(dict.fromkeys(title for row in rows.values() for title in row))
     lines = [f"| pictures | {' | '.join(titles)} |", "|---" * (len(titles) + 1) + "|"]
     lines += [f"| {name} | {' | '.join(row.get(title, '') for title in titles)} |" for name, row in rows.items()]

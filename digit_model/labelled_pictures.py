@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import NamedTuple
 from zipfile import BadZipFile
 
+import pandas as pd
 from datasets import ClassLabel, Dataset, DatasetDict, DownloadManager, Image, load_dataset
 from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import httpx
 
+_LABELS = ("label", "labels", "text")
 _LOAD_ERRORS = (
     DatasetNotFoundError,
     DatasetGenerationError,
@@ -79,15 +81,27 @@ def _load(path: Path) -> DatasetDict:
         return load_dataset("parquet", data_files=str(path))
     if path.suffix.lower() == ".zip":
         path = Path(DownloadManager().extract(str(path)))  # datasets 5.2 takes the archive's folder for the label
+    if (path / "metadata.jsonl").exists():
+        return DatasetDict(train=_load_metadata(path))
     if path.is_dir() and not any(path.rglob("*.parquet")):
         has_metadata = any(path.rglob("metadata.*"))
         return load_dataset("imagefolder", data_dir=str(path), drop_labels=None if has_metadata else False)
     return load_dataset(str(path))
 
 
+def _load_metadata(folder: Path) -> Dataset:
+    """Takes columns of any kind beside those it needs, where datasets wants all rows of a column alike."""
+    table = pd.read_json(folder / "metadata.jsonl", lines=True, dtype=False)
+    if "file_name" not in table:
+        raise DatasetError(f"{folder / 'metadata.jsonl'} needs a file_name in every line.")
+    labels = {name: table[name].astype(str).tolist() for name in _LABELS if name in table}
+    rows = Dataset.from_dict({"image": [str(folder / name) for name in table["file_name"]]} | labels)
+    return rows.cast_column("image", Image())
+
+
 def _with_text_labels(rows: Dataset, source: str) -> Dataset:
     images = [name for name, feature in rows.features.items() if isinstance(feature, Image)]
-    labels = [name for name in ("label", "labels", "text") if name in rows.features]
+    labels = [name for name in _LABELS if name in rows.features]
     if not images or not labels:
         raise DatasetError(f"{source} needs a column of pictures and one named label; it has {rows.column_names}.")
     feature = rows.features[labels[0]]

@@ -3,6 +3,7 @@
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from .evaluation import figures_table
+from .number_evaluation import number_row
 
 SPLITS = ("validation", "test")
 HUB_DATASETS = {"mnist": "ylecun/mnist"}
@@ -48,9 +49,13 @@ def results_table(results: dict) -> str:
     return figures_table(splits | results.get("evaluation", {}))
 
 
+def numbers_table(results: dict) -> str:
+    """The figures that `evaluate --task number-reading --update_card` has added, as a Markdown table."""
+    return figures_table(results["numbers"], number_row)
+
+
 def _text(results: dict, model_id: str | None) -> str:
     name = model_id or "FOLDER"
-    since = f" since {results['resumed_from']}" if results["resumed_from"] else ""
     labels, calibration = results["labels"], results["calibration"]
     recalls = [
         f"| {split} | {source} | " + " | ".join(_share(figures["recall"].get(label)) for label in labels) + " |"
@@ -61,8 +66,8 @@ def _text(results: dict, model_id: str | None) -> str:
     recall_head = f"| split | pictures | {' | '.join(labels)} |\n|{'---|' * (len(labels) + 2)}"
     return f"""# Handwritten digits
 
-A convolutional network of {results["parameters"]:,} parameters that reads one handwritten character from a picture:
-page -> ink -> frame -> label. Labels: {", ".join(labels)}.
+Convolutional networks of {results["parameters"]:,} parameters that read handwritten numbers, or one character, from a
+picture: page -> ink -> characters -> frame -> label. Labels: {", ".join(labels)}.
 
 ## Use
 
@@ -70,7 +75,10 @@ page -> ink -> frame -> label. Labels: {", ".join(labels)}.
 from transformers import pipeline
 
 classifier = pipeline("image-classification", model="{name}", trust_remote_code=True)
-classifier("picture.png")
+classifier("one_digit.png")  # [{{"label": "7", "score": 0.99}}, ...]
+
+reader = pipeline("number-reading", model="{name}", trust_remote_code=True)
+reader("number.png")  # {{"text": "90210", "score": 0.98, "digits": [...]}}: each with label, score, box and top
 ```
 
 A top score below {calibration["rejection_threshold"]:.2f} (`config.rejection_threshold`) should not be believed: the
@@ -80,6 +88,7 @@ picture shows no character, or one that could be several. A page without ink giv
 
 {results_table(results)}
 
+{_numbers(results)}\
 The validation pictures were held out of the training data, by writer where the writers are known; "pages" are
 synthetic photos of the held-out digits. "answered" are those whose score reaches the threshold, which was chosen on
 {calibration["n"]:,} letters, symbols and scribbles: one in a hundred of them reaches it. The temperature of the scores,
@@ -92,19 +101,39 @@ Recall of each label:
 
 ## Training
 
-`{results["command"]}`
+Training pictures: {sources}.
 
-Seed {results["seed"]}, {results["epochs"]:g} epochs ({results["steps"]:,} steps) over {sources};
-{results["train_minutes"]:.1f} minutes{since} on {results["device"]}, {results["processes"]} process(es); mean training
-loss {results["train_loss"]:.4f}; {", ".join(f"{k} {v}" for k, v in results["versions"].items())}.
+{chr(10).join(map(_run, results["runs"]))}
 
 MNIST: Y. LeCun, C. Cortes and C. Burges, http://yann.lecun.com/exdb/mnist/.
 
 ## Limits
 
-It is meant for one character in a picture: drawn, scanned or photographed, on plain, ruled or squared paper. Of several
-characters it reads the largest, or none. It has seen no other writers than those of its training data; handwriting of
-other countries may be read worse. A letter that looks like a digit, such as O, l or S, is read as one.
+It is meant for numbers by hand: drawn, scanned or photographed, on plain, ruled or squared paper. Signs between digits
+leave no character. It has seen no other writers than those of its training data; handwriting of other countries may be
+read worse. A letter that looks like a digit, such as O, l or S, is read as one.
+"""
+
+
+def _numbers(results: dict) -> str:
+    calibration = results["calibration"].get("numbers")
+    if not calibration:
+        return ""
+    table = numbers_table(results) + "\n\n" if "numbers" in results else ""
+    return f"""{table}A sign of a number is shown as `?` where its share of the score is below \
+{calibration["number_threshold"]:.3f} (`config.number_threshold`): on {calibration["n"]:,} synthetic numbers of the \
+held-out digits, 98 in 100 of those shown without a `?` are right.
+
+"""
+
+
+def _run(run: dict) -> str:
+    since = f" since {run['resumed_from']}" if run["resumed_from"] else ""
+    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+    return f"""`{run["command"]}`
+
+Seed {run["seed"]}, {run["epochs"]:g} epochs ({run["steps"]:,} steps), {run["train_minutes"]:.1f} minutes{since} on
+{run["device"]}, {run["processes"]} process(es); mean training loss {run["train_loss"]:.4f}; {versions}.
 """
 
 

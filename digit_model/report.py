@@ -1,5 +1,7 @@
 """A page that shows how good a model is and where it fails, with the table behind it."""
 
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import jinja2
@@ -14,6 +16,7 @@ from sklearn.metrics import ConfusionMatrixDisplay
 from transformers import Pipeline
 
 from .evaluation import calibration_bins
+from .figure import draw_reading
 from .image_processing_digit import open_image
 from .labelled_pictures import LabelledPicture, labelled_picture
 
@@ -40,16 +43,16 @@ _PAGE = jinja2.Environment(autoescape=True).from_string("""<!doctype html>
 <tr>{% for name in figures %}<th>{{ name }}</th>{% endfor %}</tr>
 <tr>{% for figure in figures.values() %}<td>{{ figure }}</td>{% endfor %}</tr>
 </table></div>
-<p>Model: {{ model }}. An answer is believed from a score of {{ "%.3f" | format(threshold) }} on.
+<p>Model: {{ model }}. {{ remark }}
 Every picture is in <a href="{{ csv }}">{{ csv }}</a>.</p>
 <div class="plots">{% for plot in plots %}<img src="{{ plot }}" alt="{{ plot }}">{% endfor %}</div>
 <h2>Mistakes</h2>
 <p>{{ shown }} of {{ wrong }}, those the model was most sure of first.</p>
 {% if mistakes %}<div class="scroll"><table>
-<tr><th>file</th><th>label</th><th>picture</th><th>page</th><th>ink</th><th>frame</th><th>answers</th></tr>
+<tr><th>file</th><th>label</th>{% for step in steps %}<th>{{ step }}</th>{% endfor %}<th>answers</th></tr>
 {% for row in mistakes %}<tr>
   <td>{{ row.file }}</td><td>{{ row.label }}</td>
-  {% for image in row.images %}<td><img src="{{ image }}" alt="" loading="lazy"></td>{% endfor %}
+  {% for step in steps %}<td><img src="{{ row.images[step] }}" alt="" loading="lazy"></td>{% endfor %}
   <td>{% for label, score in row.answers %}{{ label }}: {{ "%.1f" | format(score * 100) }} %<br>{% endfor %}</td>
 </tr>{% endfor %}
 </table></div>{% endif %}
@@ -79,50 +82,93 @@ def write_report(
     is_mistake = (table["error"] == "") & np.where(
         table["is_known"], table["answer"] != table["label"], table["score"] >= config.rejection_threshold
     )
-    mistakes = table[is_mistake].sort_values("score", ascending=False)
     labels = list(config.id2label.values())
-    mistakes_shown = [
-        {
-            "file": row["file"],
-            "label": row["label"],
-            "images": _way_of_a_picture(labelled_picture(rows, index), classifier, images, index),
-            "answers": row[labels].astype(float).nlargest(3).items(),
-        }
-        for index, row in mistakes[:MAX_MISTAKES].iterrows()
-    ]
-    known = table[(table["error"] == "") & table["is_known"]]
+    known = table[(table["error"] == "") & table["is_known"]].assign(is_right=lambda t: t["answer"] == t["label"])
+    plots = {"confusion matrix": partial(_confusion, labels=labels)} | SCORE_PLOTS
+    _write_page(
+        folder,
+        title,
+        table,
+        figures,
+        rows,
+        mistakes=table[is_mistake],
+        describe=partial(_way_of_a_picture, classifier=classifier),
+        answers=lambda row: row[labels].astype(float).nlargest(3).items(),
+        plots=_plots(known, plots, config.rejection_threshold, images) if len(known) else [],
+        model=config.name_or_path,
+        remark=f"An answer is believed from a score of {config.rejection_threshold:.3f} on.",
+    )
+
+
+def write_number_report(
+    folder: Path, title: str, table: pd.DataFrame, figures: dict[str, str], rows: Dataset, reader: Pipeline
+) -> None:
+    """The same for whole numbers: `table` is what `number_evaluation.read_numbers` gives, `reader` read them."""
+    images = folder / "images"
+    images.mkdir(parents=True, exist_ok=True)
+    table.drop(columns="reading").to_csv(folder / "predictions.csv", index=False, float_format="%.6f")
+    known = table[table["error"] == ""].assign(is_right=lambda t: t["best"] == t["label"])
+    _write_page(
+        folder,
+        title,
+        table,
+        figures,
+        rows,
+        mistakes=known[~known["is_right"]],
+        describe=_drawn,
+        answers=lambda row: [(row["best"] or "nothing", row["score"])],
+        plots=_plots(known, SCORE_PLOTS, None, images) if len(known) else [],
+        model=reader.model.config.name_or_path,
+        remark="A sign is shown as ? where the model will not stand behind it.",
+    )
+
+
+def _write_page(
+    folder: Path,
+    title: str,
+    table: pd.DataFrame,
+    figures: dict[str, str],
+    rows: Dataset,
+    mistakes: pd.DataFrame,
+    describe: Callable[[LabelledPicture, pd.Series], dict[str, Image.Image]],
+    answers: Callable[[pd.Series], Iterable[tuple[str, float]]],
+    **values,
+) -> None:
+    shown = []
+    for index, row in mistakes.sort_values("score", ascending=False)[:MAX_MISTAKES].iterrows():
+        paths = {}
+        for step, image in describe(labelled_picture(rows, index), row).items():
+            paths[step] = f"images/{index}_{step}.png"
+            image.save(folder / paths[step])
+        shown.append({"file": row["file"], "label": row["label"], "images": paths, "answers": answers(row)})
     page = _PAGE.render(
         title=title,
         figures=figures,
-        model=config.name_or_path,
-        threshold=config.rejection_threshold,
         csv="predictions.csv",
-        plots=_plots(known, labels, config.rejection_threshold, folder) if len(known) else [],
-        mistakes=mistakes_shown,
-        shown=len(mistakes_shown),
+        mistakes=shown,
+        steps=shown[0]["images"] if shown else [],
+        shown=len(shown),
         wrong=len(mistakes),
         unreadable=table.loc[table["error"] != "", "error"].tolist(),
+        **values,
     )
     (folder / "index.html").write_text(page, encoding="utf-8")
 
 
-def _way_of_a_picture(picture: LabelledPicture, classifier: Pipeline, folder: Path, number: int) -> list[str]:
-    """Saves the picture, its page, the ink on it and the frame, and gives their paths from the report."""
+def _drawn(picture: LabelledPicture, row: pd.Series) -> dict[str, Image.Image]:
+    return {"picture": draw_reading(open_image(picture.source), row["reading"], longest=512)}
+
+
+def _way_of_a_picture(picture: LabelledPicture, row: pd.Series, classifier: Pipeline) -> dict[str, Image.Image]:
+    """The picture, its page, the ink on it and the frame."""
     image = ImageOps.exif_transpose(open_image(picture.source)).convert("RGBA")
     image.thumbnail((2 * _THUMBNAIL, 2 * _THUMBNAIL))
     page = classifier.preprocess(picture.source)["pages"][0]
     with torch.inference_mode():
         is_frame = page.shape[-1] == classifier.model.config.frame_size
-        ink = page if is_frame else classifier.model.ink(page[None])[0, :1].sigmoid()
+        ink = page if is_frame else classifier.model.ink(page[None])[0].sigmoid()
         frame = classifier.model.to_frames(page[None])[0]
-    steps = {"picture": image} | {
-        name: _to_image(step) for name, step in (("page", page), ("ink", ink), ("frame", frame))
-    }
-    paths = []
-    for name, step in steps.items():
-        paths.append(f"images/{number}_{name}.png")
-        step.save(folder.parent / paths[-1])
-    return paths
+    return {"picture": image, "page": _to_image(page), "ink": _to_image(ink), "frame": _to_image(frame)}
 
 
 def _to_image(step: torch.Tensor) -> Image.Image:
@@ -130,27 +176,27 @@ def _to_image(step: torch.Tensor) -> Image.Image:
     return Image.fromarray((step[0] * 255).byte().numpy())
 
 
-def _plots(known: pd.DataFrame, labels: list[str], threshold: float, folder: Path) -> list[str]:
-    plots = {"confusion matrix": _confusion, "reliability": _reliability, "coverage": _coverage}
+def _plots(known: pd.DataFrame, plots: dict[str, Callable], threshold: float | None, folder: Path) -> list[str]:
+    """Draws each from the scores and whether they are right, and gives their paths from the report."""
     paths = []
     for name, plot in plots.items():
         figure = Figure(figsize=(6, 6), layout="constrained")
-        plot(figure.subplots(), known, labels, threshold)
+        plot(figure.subplots(), known, threshold)
         paths.append(f"images/{name.replace(' ', '_')}.png")
         with matplotlib.rc_context({"savefig.dpi": 120}):
-            figure.savefig(folder / paths[-1])
+            figure.savefig(folder.parent / paths[-1])
     return paths
 
 
-def _confusion(axes, known: pd.DataFrame, labels: list[str], threshold: float) -> None:
+def _confusion(axes, known: pd.DataFrame, threshold: float | None, labels: list[str]) -> None:
     ConfusionMatrixDisplay.from_predictions(
         known["label"], known["answer"], labels=labels, ax=axes, cmap="Blues", colorbar=False
     )
     axes.set(title="Confusion matrix", xlabel="answer", ylabel="label")
 
 
-def _reliability(axes, known: pd.DataFrame, labels: list[str], threshold: float) -> None:
-    bins = calibration_bins(known["score"].to_numpy(), (known["answer"] == known["label"]).to_numpy())
+def _reliability(axes, known: pd.DataFrame, threshold: float | None) -> None:
+    bins = calibration_bins(known["score"].to_numpy(dtype=float), known["is_right"].to_numpy())
     axes.plot([0, 1], [0, 1], "k:", label="as sure as right")
     axes.plot(bins["confidence"], bins["accuracy"], "o-", label="measured")
     for confidence, accuracy, count in bins[["confidence", "accuracy", "count"]].to_numpy():
@@ -159,13 +205,17 @@ def _reliability(axes, known: pd.DataFrame, labels: list[str], threshold: float)
     axes.legend()
 
 
-def _coverage(axes, known: pd.DataFrame, labels: list[str], threshold: float) -> None:
+def _coverage(axes, known: pd.DataFrame, threshold: float | None) -> None:
     known = known.sort_values("score", ascending=False)
     answered = np.arange(1, len(known) + 1)
-    errors = (known["answer"] != known["label"]).cumsum() / answered
+    errors = (~known["is_right"]).cumsum() / answered
     axes.plot(answered / len(known), errors)
-    coverage = (known["score"] >= threshold).mean()
-    axes.axvline(coverage, color="k", linestyle=":", label=f"threshold {threshold:.2f}: {coverage:.1%} answered")
+    if threshold is not None:
+        coverage = (known["score"] >= threshold).mean()
+        axes.axvline(coverage, color="k", linestyle=":", label=f"threshold {threshold:.2f}: {coverage:.1%} answered")
+        axes.legend()
     axes.set(title="What rejecting buys", xlabel="share of the pictures that is answered", ylabel="of these wrong")
     axes.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1))
-    axes.legend()
+
+
+SCORE_PLOTS = {"reliability": _reliability, "coverage": _coverage}

@@ -1,0 +1,65 @@
+"""Pictures of whole numbers, written with digits of a split on all papers, to calibrate and to measure on."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from PIL import Image
+from tqdm.auto import tqdm
+
+from .pages import Pages
+
+_PAGE = 320  # pixels, so that ten digits side by side can still be read
+_BATCH = 32
+_ALONE = 0.1  # of the numbers have one digit
+
+
+class Number(NamedTuple):
+    """
+    Attributes:
+        image: Grey, as wide and as high as its sheet.
+        text: The digits from left to right, without what stands between them.
+        touches: Whether the ink of two neighbours meets.
+    """
+
+    image: Image.Image
+    text: str
+    touches: bool
+
+
+def numbers(frames: torch.Tensor, labels: list[str], count: int, seed: int = 0) -> Iterator[Number]:
+    """
+    Args:
+        frames: uint8 (N, 1, 28, 28), ink bright.
+        labels: What each of them shows.
+        count: How many numbers, of one to ten digits.
+        seed: The same one gives the same numbers.
+    """
+    nothing_hides = {"empty": 0, "grain": 0, "straight": 0, "neighbour": 0, "cut_out": 0, "objects": 0}
+    pages = Pages(size=_PAGE, string=1 - _ALONE, **nothing_hides)
+    for start in range(0, count, _BATCH):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed * 1_000_003 + start)
+            chosen = torch.randint(len(frames), (_BATCH,))
+            batch = pages(frames[chosen].float() / 255)
+        for row in range(min(_BATCH, count - start)):
+            text = "".join(labels[chosen[each]] for each in batch.characters[row].tolist() if each >= 0)
+            rows, columns = batch.is_inside[row].any(1), batch.is_inside[row].any(0)
+            sheet = (batch.pages[row, 0][rows][:, columns] * 255).round().byte().numpy()
+            yield Number(Image.fromarray(sheet), text, bool(batch.touches[row]))
+
+
+def write_numbers(frames: torch.Tensor, labels: list[str], count: int, folder: Path, seed: int = 0) -> None:
+    """Writes the numbers whose neighbours touch and those apart to a folder each, with a `metadata.jsonl`."""
+    metadata = {}
+    for name in ("apart", "touching"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        metadata[name] = (folder / name / "metadata.jsonl").open("w")
+    for index, number in enumerate(tqdm(numbers(frames, labels, count, seed), total=count, desc="Writing numbers")):
+        name = "touching" if number.touches else "apart"
+        number.image.save(folder / name / f"{index:05}.png")
+        print(json.dumps({"file_name": f"{index:05}.png", "text": number.text}), file=metadata[name])
+    for file in metadata.values():
+        file.close()

@@ -1,0 +1,129 @@
+"""
+The ink of numbers, as it is found on a page, and which of it belongs to which character.
+
+It is drawn without paper: what a network is to learn here is what hangs together, not what is ink.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+
+from .lines import DIGIT_HEIGHT, LONGEST, Line, marks, pens, rises, spell, write_line
+from .paper import border_objects, printed_rules
+from .sampling import chance, smooth_field, uniform
+from .strokes import blur, distance_to_segment
+
+
+class StringBatch(NamedTuple):
+    """
+    Attributes:
+        ink: float (N, 1, H, W) in [0, 1].
+        owner: int64 (N, H, W), the number of the character that each pixel belongs to, from 1 on, 0 where there is no
+            ink, -1 where it belongs to none: to a mark such as a comma, an underline, or dirt.
+    """
+
+    ink: torch.Tensor
+    owner: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Strings:
+    """
+    Writes frames in one to three lines.
+
+    Attributes:
+        height: Of a picture, in pixels, a multiple of 16.
+        width: Of a picture, in pixels, a multiple of 16.
+        smallest: Height of a character in pixels, at least.
+        largest: Height of a character in pixels, at most.
+        lines: How many there are, at most.
+        cut: Share of the pictures in which the border may cut off some of the writing.
+        underlined: Share of the pictures with a line below, above or through the writing.
+        ruled: Share of the pictures in which rests of rules may be left.
+        dirty: Share of the pictures with specks.
+        broken: Share of the pictures in which strokes have gaps.
+    """
+
+    height: int = 96
+    width: int = 160
+    smallest: float = 14.0
+    largest: float = 64.0
+    lines: int = 3
+    cut: float = 0.15
+    underlined: float = 0.3
+    ruled: float = 0.5
+    dirty: float = 0.3
+    broken: float = 0.25
+
+    @torch.no_grad()
+    def __call__(self, frames: torch.Tensor, count: int) -> StringBatch:
+        """
+        Args:
+            frames: float (F, 1, 28, 28) in [0, 1], ink bright.
+            count: How many pictures.
+        """
+        ink, owner = write_line(self._compose(frames, count), (self.height, self.width))
+        dirt = self._dirt(count, frames.device)
+        owner = torch.where((owner == 0) & (dirt >= 0.5), -1, owner)
+        ink = torch.maximum(ink, dirt)
+        return StringBatch(self._as_found(ink)[:, None], owner)
+
+    def _compose(self, frames: torch.Tensor, n: int) -> Line:
+        device = frames.device
+        height = torch.exp(torch.rand(n, device=device) * math.log(self.largest / self.smallest)) * self.smallest
+        fits = (self.width / (0.75 * height)).clamp(1, LONGEST)
+        size = (torch.rand(n, self.lines, device=device) * fits[:, None]).long() + 1
+        chosen = torch.randint(len(frames), (n * self.lines,), device=device)
+        text = spell(frames[chosen], size.flatten(), marks(with_signs=True))
+        aspect = ((text.last - text.first) / DIGIT_HEIGHT).view(n, self.lines).amax(1)
+        height = torch.minimum(height, 0.97 * self.width / aspect)
+        side = height / DIGIT_HEIGHT
+        pitch = height * uniform(n, 1.1, 2.0, device).flatten()
+        lines = torch.randint(1, self.lines + 1, (n,), device=device).minimum((self.height / pitch).long()).clamp(min=1)
+        number = torch.arange(self.lines, device=device)
+
+        free = self.height - height - (lines - 1) * pitch
+        top = (free * torch.rand(n, device=device))[:, None] + height[:, None] / 2 + number * pitch[:, None]
+        length = ((text.last - text.first).view(n, -1)) * side[:, None]
+        left = (self.width - length) * torch.rand(n, self.lines, device=device) - text.first.view(n, -1) * side[:, None]
+        shift = torch.randn(n, 2, device=device) * 0.3 * chance(n, self.cut, device)[:, 0]
+        offsets = text.offsets.view(n, self.lines, LONGEST)
+        rise = rises(text.offsets).view(n, self.lines, LONGEST)
+        rows = top[:, :, None] + rise * side[:, None, None] + (shift[:, 0] * self.height)[:, None, None]
+        columns = left[:, :, None] + offsets * side[:, None, None] + (shift[:, 1] * self.width)[:, None, None]
+        characters = text.characters.view(n, self.lines, LONGEST).where((number < lines[:, None])[:, :, None], -2)
+        centres = torch.stack([rows, columns], -1).flatten(1, 2)
+        return Line(characters.flatten(1), text.frames.view(n, -1, *text.frames.shape[2:]), centres, side, pens(side))
+
+    def _dirt(self, n: int, device: torch.device) -> torch.Tensor:
+        """(N, H, W) in [0, 1]: underlines, rests of rules, specks, and things at the border."""
+        size = torch.tensor([self.height, self.width], device=device)
+        angle = torch.where(torch.rand(n, device=device) < 0.7, 0.0, math.pi / 2) + torch.randn(n, device=device) * 0.05
+        direction = torch.stack([angle.sin(), angle.cos()], 1)
+        step = direction * (torch.rand(n, 1, device=device) + 0.7) * size  # longer than any stroke
+        start = torch.rand(n, 2, device=device) * (size - step)
+        distance = distance_to_segment(start, step, (self.height, self.width))
+        line = (uniform(n, 0.5, 2.0, device) - distance + 0.5).clamp(0, 1) * chance(n, self.underlined, device)
+        rules = self._cropped(printed_rules(n, max(self.height, self.width), device))
+        rules = rules * self._patches(n, device) * chance(n, self.ruled, device)
+        specks = self._cropped(smooth_field(n, 24, max(self.height, self.width), device))
+        specks = ((specks - uniform(n, 0.42, 0.5, device)) * 12).clamp(0, 1) * chance(n, self.dirty, device)
+        objects = self._cropped(border_objects(n, max(self.height, self.width), device)) * chance(n, 0.05, device)
+        return torch.stack([line, rules, specks, objects]).amax(0)
+
+    def _cropped(self, square: torch.Tensor) -> torch.Tensor:
+        return square[:, : self.height, : self.width]
+
+    def _patches(self, n: int, device: torch.device) -> torch.Tensor:
+        """(N, H, W) in [0, 1]: here and there."""
+        field = self._cropped(smooth_field(n, 8, max(self.height, self.width), device))
+        return ((field - uniform(n, 0.1, 0.4, device)) * 10).clamp(0, 1)
+
+    def _as_found(self, ink: torch.Tensor) -> torch.Tensor:
+        """Softer than it was written, and here and there not found at all."""
+        n, device = len(ink), ink.device
+        gaps = self._cropped(smooth_field(n, 48, max(self.height, self.width), device) + 0.15).clamp(min=0)
+        gaps = gaps * uniform(n, 0, 3.0, device) * chance(n, self.broken, device)
+        return (blur(ink, uniform(n, 0.3, 1.2, device).flatten()) * (1 - gaps.clamp(max=1))).clamp(0, 1)

@@ -1,0 +1,36 @@
+"""A picture with what was read on it."""
+
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from .pipeline_digit import UNREADABLE
+
+_SURE, _UNSURE = "#0a7d33", "#c2410c"
+
+
+def draw_reading(image: Image.Image, reading: dict, longest: int = 1024) -> Image.Image:
+    """
+    Args:
+        image: Any mode and orientation, as it was read.
+        reading: What `pipeline("number-reading")` gives for it.
+        longest: Side of the figure, at most, in pixels.
+
+    Returns:
+        RGB, upright: a box around every sign and the answer above it, `?` and its best guess where there is none.
+    """
+    upright = ImageOps.exif_transpose(image).convert("RGBA")
+    figure = Image.new("RGB", upright.size, "white")
+    figure.paste(upright, mask=upright.getchannel("A"))
+    scale = min(1.0, longest / max(figure.size))
+    figure.thumbnail((longest, longest))
+    draw = ImageDraw.Draw(figure)
+    signs = reading["text"].replace("\n", "")
+    line = max(1, max(figure.size) // 300)
+    for sign, digit in zip(signs, reading["digits"]):
+        left, top, right, bottom = (digit["box"][name] * scale for name in ("xmin", "ymin", "xmax", "ymax"))
+        color = _UNSURE if sign == UNREADABLE else _SURE
+        draw.rectangle([left - line, top - line, right + line, bottom + line], outline=color, width=line)
+        text = f"{sign} ({digit['label']})" if sign == UNREADABLE else sign
+        font = ImageFont.load_default(max(10, min(40, 0.45 * (bottom - top))))
+        anchor, height = ("lb", top - 2 * line) if top > font.size + 4 else ("lt", bottom + 2 * line)
+        draw.text((left, height), text, fill=color, font=font, anchor=anchor, stroke_width=line, stroke_fill="white")
+    return figure

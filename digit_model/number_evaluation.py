@@ -1,0 +1,93 @@
+"""How well whole numbers are read."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from datasets import Dataset
+from rapidfuzz.distance import Levenshtein
+from transformers import Pipeline
+
+from .evaluation import accuracy_interval, expected_calibration_error
+from .image_processing_digit import UnreadableImageError, open_image
+from .labelled_pictures import labelled_picture
+from .pipeline_digit import UNREADABLE
+
+
+def best_text(reading: dict) -> str:
+    """The text of a reading with the best guess in place of every sign that the model would not stand behind."""
+    labels = iter([digit["label"] for digit in reading["digits"]])
+    return "".join(sign if sign == "\n" else next(labels) for sign in reading["text"])
+
+
+def read_numbers(reader: Pipeline, rows: Dataset, batch_size: int = 32) -> pd.DataFrame:
+    """
+    Reads pictures, as `load_labelled` gives them, through `pipeline("number-reading")`.
+
+    Returns:
+        A row a picture: `file`, `label`, `error` (why a picture could not be read, else ""), `text`, `score`, `best`
+        (the text with the best guess in place of every `?`) and `reading`, all that the pipeline gives.
+    """
+    described = []
+
+    def readable() -> Iterator[np.ndarray]:
+        for number in range(len(rows)):
+            picture = labelled_picture(rows, number)
+            row = {"file": picture.name, "label": picture.label, "error": ""}
+            try:
+                image = open_image(picture.source)
+            except UnreadableImageError as error:
+                described.append(row | {"error": str(error)})
+            else:
+                described.append(row)
+                yield image
+
+    readings = list(reader(readable(), batch_size=batch_size))
+    table = pd.DataFrame(described)
+    is_readable = table["error"] == ""
+    table["reading"] = pd.Series(readings, index=table.index[is_readable], dtype=object)
+    for name, read in (("text", lambda r: r["text"]), ("best", best_text), ("score", lambda r: r["score"])):
+        table[name] = pd.Series([read(reading) for reading in readings], index=table.index[is_readable])
+    return table
+
+
+def measure_numbers(table: pd.DataFrame) -> dict:
+    """
+    Args:
+        table: What `read_numbers` gives.
+
+    Returns:
+        `n`, `unreadable`, `exact_match` of the best guesses with its `accuracy_interval`, `digit_error_rate` (edit
+        distance over length, all numbers together), `ece` of the numbers' scores, `coverage`, the share that is
+        answered without a `?`, and `selective_accuracy`, which share of those is right.
+    """
+    is_readable = table["error"] == ""
+    read = table[is_readable]
+    is_right = (read["best"] == read["label"]).to_numpy()
+    is_answered = ~read["text"].str.contains(UNREADABLE, regex=False).to_numpy() & (read["text"] != "").to_numpy()
+    distances = [Levenshtein.distance(best, label) for best, label in zip(read["best"], read["label"])]
+    scores = read["score"].to_numpy(dtype=float)
+    return {
+        "n": len(read),
+        "unreadable": int((~is_readable).sum()),
+        "exact_match": float(is_right.mean()),
+        "accuracy_interval": accuracy_interval(is_right.mean(), len(read)),
+        "digit_error_rate": sum(distances) / max(1, sum(map(len, read["label"]))),
+        "ece": expected_calibration_error(np.stack([scores, 0 * scores], 1), (~is_right).astype(int)),
+        "coverage": float(is_answered.mean()),
+        "selective_accuracy": float(is_right[is_answered].mean()) if is_answered.any() else float("nan"),
+    }
+
+
+def number_row(figures: dict) -> dict[str, str]:
+    """What `measure_numbers` gives, as a person reads it: title -> text."""
+    low, high = figures["accuracy_interval"]
+    row = {
+        "n": f"{figures['n']:,}",
+        "exact (95 % interval)": f"{figures['exact_match']:.2%} ({low:.2%} to {high:.2%})",
+        "digit error rate": f"{figures['digit_error_rate']:.2%}",
+        "ECE": f"{figures['ece']:.2%}",
+        "answered": f"{figures['coverage']:.2%}",
+        "of these right": f"{figures['selective_accuracy']:.2%}",
+    }
+    return row | ({"unreadable": f"{figures['unreadable']:,}"} if figures["unreadable"] else {})

@@ -1,0 +1,146 @@
+"""Many pictures to a table of what stands on them, a row a picture."""
+
+import csv
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from datasets import Dataset
+from PIL import Image
+
+from .checkpoint import PRETRAINED, load_checkpoint
+from .image_processing_digit import UnreadableImageError
+from .pipeline_digit import NumberReadingPipeline
+
+COLUMNS = ["file", "text", "score", "error"]
+"""Of a table: the picture, the numbers on it, how sure that is, in [0, 1], and why it could not be read."""
+
+_BLOCK = 512  # pictures that each process of several is given at once
+
+
+class ReaderError(ValueError):
+    """Pictures that cannot be read as asked for; the message is one sentence for the person who asked."""
+
+
+class NumberReader:
+    """
+    A `pipeline("number-reading")` over batches of columns, as `datasets.Dataset.map(batched=True)` and
+    `ray.data.Dataset.map_batches` hand them over.
+
+    Pictures are decoded in threads while the model reads those before them.
+    """
+
+    def __init__(self, model: str = PRETRAINED, device: str | None = None, batch_size: int = 32):
+        self.model, self.device, self.batch_size = model, device, batch_size
+        self._pipeline = None
+
+    def __getstate__(self) -> dict:
+        """Other processes load the model themselves."""
+        return self.__dict__ | {"_pipeline": None}
+
+    @property
+    def pipeline(self) -> NumberReadingPipeline:
+        if self._pipeline is None:
+            model, processor = load_checkpoint(self.model)
+            self._pipeline = NumberReadingPipeline(model=model, image_processor=processor, device=self.device)
+        return self._pipeline
+
+    def __call__(self, batch: dict[str, list]) -> dict[str, list]:
+        """
+        Args:
+            batch: The column `file`, paths; or `image`, arrays (H, W, C), and `path`, as `ray.data.read_images(...,
+                include_paths=True)` makes them.
+
+        Returns:
+            The columns `COLUMNS`.
+        """
+        names = batch["file"] if "file" in batch else batch["path"]
+        rows = list(self.read(zip(names, batch.get("image", names))))
+        return {column: [row[column] for row in rows] for column in COLUMNS}
+
+    def read(self, pictures: Iterable[tuple[str, str | Image.Image | np.ndarray]]) -> Iterator[dict]:
+        """Names and pictures -> a row each, in their order."""
+        pictures, preprocess = iter(pictures), self.pipeline.preprocess
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
+
+            def begin() -> list:
+                chosen = list(islice(pictures, self.batch_size))
+                return [(name, threads.submit(_or_sentence, preprocess, picture)) for name, picture in chosen]
+
+            batch = begin()
+            while batch:
+                following = begin()
+                yield from self._rows(batch)
+                batch = following
+
+    def _rows(self, batch: list) -> Iterator[dict]:
+        prepared = [(name, future.result()) for name, future in batch]
+        inputs = [each for _, each in prepared if isinstance(each, dict)]
+        readings = iter(())
+        if inputs:
+            merged = {key: [each[key] for each in inputs] for key in inputs[0]}
+            outputs = self.pipeline.forward(merged)["readings"]
+            readings = (self.pipeline.postprocess({"readings": output}) for output in outputs)
+        for name, each in prepared:
+            if isinstance(each, str):
+                yield {"file": name, "text": "", "score": 0.0, "error": each}
+            else:
+                reading = next(readings)
+                yield {"file": name, "text": reading["text"], "score": round(reading["score"], 6), "error": ""}
+
+
+def _or_sentence(preprocess: Callable, picture: str | Image.Image | np.ndarray) -> dict | str:
+    try:
+        return preprocess(picture)
+    except UnreadableImageError as error:
+        return str(error)
+
+
+def find_pictures(places: list[str]) -> list[str]:
+    """
+    Files as they are, and every picture in folders and those within, by name.
+
+    Raises:
+        ReaderError: If a place does not exist, or a folder has no picture.
+    """
+    suffixes, found = set(Image.registered_extensions()), []
+    for place in map(Path, places):
+        if place.is_dir():
+            inside = sorted(str(path) for path in place.rglob("*") if path.suffix.lower() in suffixes)
+            if not inside:
+                raise ReaderError(f"The folder {place} holds no pictures; name one that does.")
+            found += inside
+        else:
+            found.append(str(place))  # a missing file is a row with its error
+    return found
+
+
+def read_in_processes(reader: NumberReader, files: list[str], processes: int) -> Iterator[dict]:
+    """The same rows from several processes, each of which reads shards of a `datasets.Dataset`."""
+    step = _BLOCK * processes
+    for start in range(0, len(files), step):
+        block = Dataset.from_dict({"file": files[start : start + step]})
+        yield from block.map(
+            reader, batched=True, batch_size=reader.batch_size, num_proc=min(processes, len(block)), desc=None
+        )
+
+
+def rows_there(path: Path, files: list[str]) -> int:
+    """
+    How many pictures a table has rows for already. What was being written when it was stopped is taken off.
+
+    Raises:
+        ReaderError: If its rows are of other pictures.
+    """
+    if not path.exists():
+        return 0
+    whole, ending, _ = path.read_bytes().rpartition(b"\r\n")  # within a text lines end otherwise
+    path.write_bytes(whole + ending)
+    with path.open(newline="", encoding="utf-8") as table:
+        names = [row["file"] for row in csv.DictReader(table)]
+    if names != files[: len(names)]:
+        raise ReaderError(f"{path} has rows of other pictures; name another file, or the same pictures again.")
+    return len(names)
