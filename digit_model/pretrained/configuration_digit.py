@@ -22,6 +22,10 @@ class DigitConfig(PreTrainedConfig):
             on half of that before it.
         ink_depths (`list[int]`, *optional*, defaults to `[1, 2, 2, 2]`):
             Convolutions in each stage of the ink network.
+        character_hidden_sizes (`list[int]`, *optional*, defaults to `[24, 48, 64, 96]`):
+            Channels of each stage of the network that tells characters apart, which is made like the ink network.
+        character_depths (`list[int]`, *optional*, defaults to `[1, 2, 2, 2]`):
+            Convolutions in each stage of the network that tells characters apart.
         min_contrast (`float`, *optional*, defaults to 0.15):
             Brightest pixel, in [0, 1], below which a frame counts as empty.
         hidden_sizes (`list[int]`, *optional*, defaults to `[32, 64, 128]`):
@@ -36,6 +40,11 @@ class DigitConfig(PreTrainedConfig):
         rejection_threshold (`float`, *optional*, defaults to 0.5):
             Top score, in [0, 1], below which an answer should not be believed: the picture shows no character, or one
             that could be several.
+        number_powers (`list[float]`, *optional*, defaults to `[1.0, 0.0]`):
+            To which powers the scores of a sign's label and of its being one character are multiplied to its share of
+            a number's score, fitted on synthetic numbers so that a score of 0.9 is right nine times in ten.
+        number_threshold (`float`, *optional*, defaults to 0.5):
+            Share of a number's score, in [0, 1], below which a sign is shown as unreadable.
 
     Raises:
         StrictDataclassError: If a value has the wrong type or lies outside its range.
@@ -57,18 +66,22 @@ class DigitConfig(PreTrainedConfig):
     digit_size: int = 20
     ink_hidden_sizes: list[int] | tuple[int, ...] = (24, 48, 64, 96)
     ink_depths: list[int] | tuple[int, ...] = (1, 2, 2, 2)
+    character_hidden_sizes: list[int] | tuple[int, ...] = (24, 48, 64, 96)
+    character_depths: list[int] | tuple[int, ...] = (1, 2, 2, 2)
     min_contrast: float = 0.15
     hidden_sizes: list[int] | tuple[int, ...] = (32, 64, 128)
     depths: list[int] | tuple[int, ...] = (2, 3, 3)
     dropout: float = 0.1
     temperature: float = 1.0
     rejection_threshold: float = 0.5
+    number_powers: list[float] | tuple[float, ...] = (1.0, 0.0)
+    number_threshold: float = 0.5
 
     def __post_init__(self, **kwargs):
-        self.ink_hidden_sizes = list(self.ink_hidden_sizes)
-        self.ink_depths = list(self.ink_depths)
-        self.hidden_sizes = list(self.hidden_sizes)
-        self.depths = list(self.depths)
+        for part in ("ink_", "character_", ""):
+            for name in (f"{part}hidden_sizes", f"{part}depths"):
+                setattr(self, name, list(getattr(self, name)))
+        self.number_powers = list(self.number_powers)
         if self.id2label is None and "num_labels" not in kwargs:
             self.id2label = {index: str(index) for index in range(10)}
             self.label2id = {label: index for index, label in self.id2label.items()}
@@ -86,6 +99,7 @@ class DigitConfig(PreTrainedConfig):
         """Check that every stage has its width and depth, and that page and frame survive the halvings."""
         for part, widths, depths in (
             ("ink_", self.ink_hidden_sizes, self.ink_depths),
+            ("character_", self.character_hidden_sizes, self.character_depths),
             ("", self.hidden_sizes, self.depths),
         ):
             names = f"{part}hidden_sizes and {part}depths"
@@ -107,7 +121,10 @@ class DigitConfig(PreTrainedConfig):
             raise ValueError(f"min_contrast must lie in [0, 1], got {self.min_contrast}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must lie in [0, 1), got {self.dropout}")
-        if not 0 <= self.rejection_threshold <= 1:
-            raise ValueError(f"rejection_threshold must lie in [0, 1], got {self.rejection_threshold}")
+        for name in ("rejection_threshold", "number_threshold"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
+        if len(self.number_powers) != 2 or min(self.number_powers) < 0:
+            raise ValueError(f"number_powers must be two numbers of at least 0, got {self.number_powers}")
         if not self.temperature > 0:
             raise ValueError(f"temperature must be above 0, got {self.temperature}")

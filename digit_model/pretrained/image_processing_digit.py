@@ -178,7 +178,7 @@ class DigitImageProcessor(PilBackend):
         **kwargs,
     ) -> BatchFeature:
         if not all(self._is_frame(image, frame_size) for image in images):
-            images = [self._fit(image, (size.width, size.height), resample) for image in images]
+            images = [self.fit(image, (size.height, size.width), resample) for image in images]
         pages = [np.asarray(image, dtype=np.float32)[None] * np.float32(rescale_factor) for image in images]
         return BatchFeature({"pixel_values": pages}, tensor_type=return_tensors)
 
@@ -188,13 +188,16 @@ class DigitImageProcessor(PilBackend):
             return False
         return _border(image).mean() < 32  # a handful of MNIST's digits touch the border, none lines it
 
-    @staticmethod
-    def _fit(image: Image.Image, size: tuple[int, int], resample: PILImageResampling) -> Image.Image:
-        scale = min(size[0] / image.width, size[1] / image.height)
+    def fit(
+        self, image: Image.Image, shape: tuple[int, int], resample: PILImageResampling | None = None
+    ) -> Image.Image:
+        """A grey picture in the middle of a page of this height and width, as large as it can be there."""
+        height, width = shape
+        scale = min(width / image.width, height / image.height)
         fitted = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-        image = image.resize(fitted, resample, reducing_gap=SHRINK_UP_TO)
-        page = Image.new("L", size, int(np.median(_border(image))))
-        page.paste(image, ((size[0] - fitted[0]) // 2, (size[1] - fitted[1]) // 2))
+        image = image.resize(fitted, resample or self.resample, reducing_gap=SHRINK_UP_TO)
+        page = Image.new("L", (width, height), int(np.median(_border(image))))
+        page.paste(image, ((width - fitted[0]) // 2, (height - fitted[1]) // 2))
         return page
 
 

@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import ModelOutput
 
+from .characters_digit import character_loss
 from .configuration_digit import DigitConfig
 from .pipeline_digit import PIPELINES
 
@@ -18,13 +19,16 @@ NO_LABEL = -1
 MAX_DICE_LOSS = 0.3
 """Dice loss of a page's ink, in [0, 1], from which on its frame shows too little of the character to learn from."""
 
+CHARACTER_WEIGHT = 0.01
+"""Of the loss of telling characters apart. It shares no weight with the others, but their common clipping."""
+
 
 @dataclass
 class DigitOutput(ModelOutput):
     """
     Args:
-        loss (`torch.FloatTensor` of shape `(1,)`, *optional*, returned when `labels` or `ink_labels` are given):
-            Cross-entropy of the labels, and cross-entropy and Dice loss of the ink.
+        loss (`torch.FloatTensor` of shape `(1,)`, *optional*, returned when any labels are given):
+            Cross-entropy of the labels, cross-entropy and Dice loss of the ink, and the loss of the characters.
         logits (`torch.FloatTensor` of shape `(batch_size, num_labels)`):
             Calibrated scores before the softmax; all zero where there is no ink, so that no label stands out.
         frames (`torch.FloatTensor` of shape `(batch_size, 1, frame_size, frame_size)`):
@@ -77,33 +81,31 @@ class DigitStripPooling(nn.Module):
         self.projection = nn.Conv2d(channels, channels, kernel_size=1)
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        rows = self.rows(hidden_states.mean(3))[:, :, :, None]
-        columns = self.columns(hidden_states.mean(2))[:, :, None, :]
-        page = self.page(hidden_states.mean((2, 3)))[:, :, None, None]
-        return hidden_states + self.projection(self.activation(hidden_states + rows + columns + page))
+        of_rows = hidden_states.mean(3)
+        rows = self.rows(of_rows) + self.page(of_rows.mean(2))[:, :, None]
+        columns = self.columns(hidden_states.mean(2))
+        strips = self.activation(hidden_states + rows[:, :, :, None] + columns[:, :, None, :])
+        return hidden_states + self.projection(strips)
 
 
-class DigitInk(nn.Module):
+class DigitUNet(nn.Module):
     """
-    A small U-Net (Ronneberger et al., 2015) on half the page's resolution: page (N, 1, H, W), sides multiples of 16 ->
-    logits (N, 2, H, W) of each pixel being pen, brush or pencil, and not paper, rule or shadow, and of two characters
-    meeting there.
+    A small U-Net (Ronneberger et al., 2015) on half the resolution of what it looks at: (N, 1, H, W), sides multiples
+    of 2 to the power of its stages -> (N, out_channels, H, W).
     """
 
-    def __init__(self, config: DigitConfig):
+    def __init__(self, out_channels: int, widths: list[int], depths: list[int]):
         super().__init__()
-        widths, depths = config.ink_hidden_sizes, config.ink_depths
         self.down = nn.ModuleList(
             nn.Sequential(DigitStage(i, o, depth, stride=2 if number else 1), DigitStripPooling(o))
             for number, (i, o, depth) in enumerate(zip([4, *widths], widths, depths))
         )
         self.lateral = nn.ModuleList(nn.Conv2d(i, o, kernel_size=1) for i, o in zip(widths[1:], widths))
         self.up = nn.ModuleList(DigitConvLayer(width, width) for width in widths[:-1])
-        self.head = nn.Conv2d(widths[0], 8, kernel_size=3, padding=1)
+        self.head = nn.Conv2d(widths[0], 4 * out_channels, kernel_size=3, padding=1)
 
-    def forward(self, pages: torch.Tensor) -> torch.Tensor:
-        mean, std = pages.mean((2, 3), keepdim=True), pages.std((2, 3), keepdim=True)
-        hidden_states = nn.functional.pixel_unshuffle((pages - mean) / (std + 0.05), 2)
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        hidden_states = nn.functional.pixel_unshuffle(hidden_states, 2)
         hidden_states = hidden_states.contiguous(memory_format=torch.channels_last)
         skipped = []
         for stage in self.down:
@@ -113,6 +115,28 @@ class DigitInk(nn.Module):
             above = nn.functional.interpolate(lateral(hidden_states), scale_factor=2.0, mode="bilinear")
             hidden_states = up(skip + above)
         return nn.functional.pixel_shuffle(self.head(hidden_states), 2)
+
+
+class DigitInk(DigitUNet):
+    """Page (N, 1, H, W) -> logits (N, 1, H, W) of each pixel being pen, brush or pencil, and not paper or shadow."""
+
+    def __init__(self, config: DigitConfig):
+        super().__init__(1, config.ink_hidden_sizes, config.ink_depths)
+
+    def forward(self, pages: torch.Tensor) -> torch.Tensor:
+        mean, std = pages.mean((2, 3), keepdim=True), pages.std((2, 3), keepdim=True)
+        return super().forward((pages - mean) / (std + 0.05))
+
+
+class DigitCharacters(DigitUNet):
+    """
+    Ink (N, 1, H, W) -> for each pixel, (N, 4, H, W), the logits of being the centre of a character and of belonging to
+    no character but to a mark, a rule or dirt, and how many `CHARACTER_SIZE` pixels below and to the right the centre
+    of its character lies (Cheng et al., 2020, "Panoptic-DeepLab").
+    """
+
+    def __init__(self, config: DigitConfig):
+        super().__init__(4, config.character_hidden_sizes, config.character_depths)
 
 
 class DigitFrame(nn.Module):
@@ -245,6 +269,7 @@ class DigitForImageClassification(DigitPreTrainedModel):
     def __init__(self, config: DigitConfig):
         super().__init__(config)
         self.ink = DigitInk(config)
+        self.characters = DigitCharacters(config)
         self.frame = DigitFrame(config)
         self.classifier = DigitClassifier(config)
         # named here, and not only in config.json, so that their code is saved with every checkpoint
@@ -260,6 +285,8 @@ class DigitForImageClassification(DigitPreTrainedModel):
         frames: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         ink_labels: torch.Tensor | None = None,
+        strings: torch.Tensor | None = None,
+        character_labels: torch.Tensor | None = None,
         return_dict: bool | None = None,
     ) -> DigitOutput | tuple[torch.Tensor, ...]:
         """
@@ -272,32 +299,39 @@ class DigitForImageClassification(DigitPreTrainedModel):
             labels (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
                 Indices in `[0, config.num_labels)` for the cross-entropy, [`NO_LABEL`] for a picture of something else,
                 -100 for one that does not count.
-            ink_labels (`torch.FloatTensor` of shape `(batch_size, 2, size, size)`, *optional*):
-                Which share of each pixel of the pages is ink, and is where two characters meet, in [0, 1].
+            ink_labels (`torch.FloatTensor` of shape `(batch_size, 1, size, size)`, *optional*):
+                Which share of each pixel of the pages is ink, in [0, 1].
+            strings (`torch.FloatTensor` of shape `(m, 1, height, width)`, *optional*):
+                Ink of several characters in [0, 1], to learn from which of it belongs together.
+            character_labels (`torch.LongTensor` of shape `(m, height, width)`, *optional*):
+                The number of the character that each of their pixels belongs to, from 1 on, 0 where there is no ink, -1
+                where it belongs to none.
             return_dict (`bool`, *optional*):
                 Whether to return a [`DigitOutput`] instead of a tuple.
         """
-        parts, loss = [], None
+        losses, parts, logits = [], [], None
         if pixel_values is not None and ink_labels is not None:
             ink_logits = self.ink(pixel_values).float()
-            parts.append(self.frame(ink_logits[:, :1].sigmoid()))
+            parts.append(self.frame(ink_logits.sigmoid()))
             cross_entropy, dice = _ink_losses(ink_logits, ink_labels)
-            loss = (3 * cross_entropy + dice.mean(0)).sum()
+            losses += [3 * cross_entropy, dice.mean()]
             if labels is not None:  # a page whose ink is not found teaches no label: it would teach to guess
                 on_pages = labels[: len(dice)]
-                is_fair = (dice[:, 0] < MAX_DICE_LOSS) | (on_pages == NO_LABEL)
+                is_fair = (dice < MAX_DICE_LOSS) | (on_pages == NO_LABEL)
                 labels = torch.cat([on_pages.where(is_fair, -100), labels[len(dice) :]])
         elif pixel_values is not None:
             parts.append(self.to_frames(pixel_values))
-        parts += [frames] if frames is not None else []
-        frames = torch.cat(parts)
-        outputs = self.classifier(frames).float()
-        if labels is not None:
-            label_loss = self._label_loss(outputs, labels)
-            loss = label_loss if loss is None else loss + label_loss
-        has_ink = frames.detach().amax(dim=(-3, -2, -1)).ge(self.config.min_contrast)
-        logits = self._spread(outputs) * has_ink[:, None] / self.config.temperature
-        output = DigitOutput(loss=loss, logits=logits, frames=frames)
+        if frames is not None:
+            parts.append(frames)
+        if parts:
+            frames = torch.cat(parts)
+            outputs = self.classifier(frames).float()
+            has_ink = frames.detach().amax(dim=(-3, -2, -1)).ge(self.config.min_contrast)
+            logits = self._spread(outputs) * has_ink[:, None] / self.config.temperature
+            losses += [self._label_loss(outputs, labels)] if labels is not None else []
+        if character_labels is not None:
+            losses.append(CHARACTER_WEIGHT * character_loss(self.characters(strings).float(), character_labels))
+        output = DigitOutput(loss=sum(losses) if losses else None, logits=logits, frames=frames)
         return output if return_dict or (return_dict is None and self.config.return_dict) else output.to_tuple()
 
     def to_frames(self, pixel_values: torch.Tensor | list[torch.Tensor]) -> torch.Tensor:
@@ -314,7 +348,7 @@ class DigitForImageClassification(DigitPreTrainedModel):
             return pixel_values
         if len(pixel_values) == 0:  # a batch of frames alone; pixel_unshuffle takes no empty one
             return pixel_values.new_zeros(0, 1, self.config.frame_size, self.config.frame_size)
-        return self.frame(self.ink(pixel_values)[:, :1].sigmoid())
+        return self.frame(self.ink(pixel_values).sigmoid())
 
     def _label_loss(self, outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Cross-entropy, with "none of the labels" as one label more."""
@@ -330,10 +364,10 @@ class DigitForImageClassification(DigitPreTrainedModel):
 
 def _ink_losses(logits: torch.Tensor, ink_labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """
-    (N, C, H, W) -> cross-entropy (C,) of every pixel, and the Dice loss (N, C) of every page, in [0, 1], which counts a
+    (N, 1, H, W) -> cross-entropy of every pixel, and the Dice loss (N,) of every page, in [0, 1], which counts a
     hairline as much as a marker.
     """
     ink = logits.sigmoid()
-    overlap, total = (ink * ink_labels).sum((2, 3)), ink.sum((2, 3)) + ink_labels.sum((2, 3))
-    cross_entropy = nn.functional.binary_cross_entropy_with_logits(logits, ink_labels, reduction="none")
-    return cross_entropy.mean((0, 2, 3)), 1 - (2 * overlap + 1) / (total + 1)
+    overlap, total = (ink * ink_labels).sum((1, 2, 3)), (ink + ink_labels).sum((1, 2, 3))
+    cross_entropy = nn.functional.binary_cross_entropy_with_logits(logits, ink_labels)
+    return cross_entropy, 1 - (2 * overlap + 1) / (total + 1)

@@ -1,6 +1,19 @@
 """The pipelines of a digit model, which travel with a checkpoint."""
 
-from transformers import ImageClassificationPipeline
+import math
+
+import numpy as np
+import torch
+from PIL import Image
+from transformers import ImageClassificationPipeline, Pipeline
+
+from .image_processing_digit import open_image
+from .reading_digit import MAX_AREA, find_writing
+
+UNREADABLE = "?"
+"""Stands in a text for a sign that the model will not stand behind."""
+
+_NOTHING = 0.5  # top score of the best sign, below which there is nothing like a digit in the picture
 
 
 class DigitImageClassificationPipeline(ImageClassificationPipeline):
@@ -14,11 +27,77 @@ class DigitImageClassificationPipeline(ImageClassificationPipeline):
         return {"pages": [page.to(self.dtype)]}
 
     def _forward(self, model_inputs):
-        pages = model_inputs["pages"]
-        if isinstance(pages[0], list):  # a batch, as the pipeline's collation nests it
-            pages = [page for (page,) in pages]
-        return {"logits": self.model(pages).logits}
+        return {"logits": self.model(_unnested(model_inputs["pages"])).logits}
 
 
-PIPELINES = {"image-classification": DigitImageClassificationPipeline}
+class NumberReadingPipeline(Pipeline):
+    """
+    `pipeline("number-reading")`: a picture of one or more numbers to its text, with the score, box and best answers of
+    each digit. Pictures are what `DigitImageProcessor` takes, alone or in a list.
+
+    Gives of each picture `{"text", "score", "digits": [{"label", "score", "box", "top"}]}`. Boxes are in pixels of the
+    upright picture; `?` in the text is a sign that the model will not stand behind; lines are joined by a newline.
+    """
+
+    _load_tokenizer = False
+    _load_image_processor = True
+    _load_feature_extractor = False
+    _load_processor = False
+
+    def _sanitize_parameters(self, top_k: int | None = None):
+        return {}, {}, {} if top_k is None else {"top_k": top_k}
+
+    def preprocess(self, image):
+        grey = self.image_processor.process_image(image if hasattr(image, "shape") else open_image(image))
+        size = grey.size
+        scale = math.sqrt(MAX_AREA / (size[0] * size[1]))
+        if scale < 1:
+            grey.thumbnail((int(size[0] * scale) + 1, int(size[1] * scale) + 1), reducing_gap=3)
+        return {"pictures": [torch.from_numpy(np.array(grey))], "sizes": [torch.tensor(size)]}
+
+    def _forward(self, model_inputs):
+        pictures = [Image.fromarray(np.asarray(picture.cpu())) for picture in _unnested(model_inputs["pictures"])]
+        ways = find_writing(self.model, self.image_processor, pictures)
+        frames = torch.cat([writing.frames for writings in ways for writing in writings])
+        scores = self.model(frames=frames.to(self.device, self.dtype)).logits.float().softmax(-1).cpu()
+        scores = iter(scores.split([len(writing.frames) for writings in ways for writing in writings]))
+        readings = [[(writing, next(scores)) for writing in writings] for writings in ways]
+        likeliest = [max(each, key=lambda reading: reading[1].max() if len(reading[1]) else 0) for each in readings]
+        return {"readings": [(size, *best) for size, best in zip(_unnested(model_inputs["sizes"]), likeliest)]}
+
+    def postprocess(self, model_outputs, top_k=3):
+        readings = model_outputs["readings"]
+        size, writing, scores = readings[0] if isinstance(readings, list) else readings
+        config = self.model.config
+        if len(scores) == 0 or scores.max() < _NOTHING:
+            return {"text": "", "score": 0.0, "digits": []}
+        boxes = np.rint(writing.boxes * size.repeat(2).numpy()).astype(int)
+        digits = [self._digit(*each, top_k) for each in zip(boxes.tolist(), scores)]
+        certainty = certainties(config.number_powers, scores.amax(-1).numpy(), writing.scores)
+        signs = [d["label"] if c >= config.number_threshold else UNREADABLE for d, c in zip(digits, certainty)]
+        breaks = ["\n" if line != previous else "" for line, previous in zip(writing.lines[1:], writing.lines)]
+        text = "".join(between + sign for between, sign in zip(["", *breaks], signs))
+        return {"text": text, "score": float(certainty.prod()), "digits": digits}
+
+    def _digit(self, box: list[int], scores: torch.Tensor, top_k: int) -> dict:
+        best = scores.topk(min(top_k, len(scores)))
+        names = [self.model.config.id2label[index] for index in best.indices.tolist()]
+        top = [{"label": name, "score": score} for name, score in zip(names, best.values.tolist())]
+        return {**top[0], "box": dict(zip(("xmin", "ymin", "xmax", "ymax"), box)), "top": top}
+
+
+def certainties(powers: list[float], label_scores: np.ndarray, character_scores: np.ndarray) -> np.ndarray:
+    """
+    How sure it is that each sign (K,) is right: the product of the score of its label and of its being one character,
+    each to its power. The score of a number is the product of those of its signs.
+    """
+    return label_scores ** powers[0] * character_scores ** powers[1]
+
+
+def _unnested(batch: list) -> list:
+    """A batch, as the pipeline's collation nests it, or one picture on its own."""
+    return [each for (each,) in batch] if isinstance(batch[0], list) else batch
+
+
+PIPELINES = {"image-classification": DigitImageClassificationPipeline, "number-reading": NumberReadingPipeline}
 """Task name -> the pipeline that `transformers.pipeline` builds for a digit model."""

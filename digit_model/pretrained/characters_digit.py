@@ -1,0 +1,135 @@
+"""Which ink belongs to which character: what the network is asked for, and how its maps are read."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy.ndimage import find_objects
+from scipy.spatial import KDTree
+from torch import nn
+
+MARK = -1
+"""Owner of ink that belongs to no character: a full stop, a comma, a dash, an underline, dirt."""
+
+CHARACTER_SIZE = 32
+"""Height in pixels of a usual character, which is the unit of the offsets."""
+
+MIN_INK = 0.5
+"""Share of a pixel, in [0, 1], from which on it counts as ink."""
+
+_MIN_CENTRE = 0.2  # score of a centre, below which there is none
+_CENTRES_APART = 4  # pixels, at least
+_MIN_SIZE = 0.35  # of the usual character's, below which ink is a mark
+
+
+class Characters(NamedTuple):
+    """
+    The characters found in a picture's ink.
+
+    Attributes:
+        owner: int32 (H, W), the number of the character that each pixel belongs to, from 1 on, 0 for none.
+        boxes: int64 (K, 4), top, left, bottom and right of each, the last two exclusive.
+        scores: float (K,), in [0, 1], how sure it is that each is one character.
+    """
+
+    owner: np.ndarray
+    boxes: np.ndarray
+    scores: np.ndarray
+
+
+def character_loss(maps: torch.Tensor, owner: torch.Tensor) -> torch.Tensor:
+    """
+    Args:
+        maps: (N, 4, H, W), as `DigitCharacters` gives them.
+        owner: int64 (N, H, W), the number of the character that each pixel belongs to, from 1 on, 0 where there is no
+            ink, `MARK` where it belongs to none.
+
+    Returns:
+        The sum of the cross-entropies of centres and marks, and of the mean error of the offsets.
+    """
+    centre, size = _centres(owner)
+    heat = _heat(centre, size, owner.shape[1:])
+    cross_entropy = nn.functional.binary_cross_entropy_with_logits
+    of_centres = cross_entropy(maps[:, 0], heat, reduction="sum") / heat.sum().clamp(min=1)
+    is_ink, is_character = owner != 0, owner > 0
+    of_marks = cross_entropy(maps[:, 1], (owner == MARK).float(), reduction="none")[is_ink].sum() / is_ink.sum().clamp(
+        min=1
+    )
+    number = (owner.clamp(min=1) - 1).flatten(1)[..., None].expand(-1, -1, 2)
+    target = (centre.gather(1, number).view(*owner.shape, 2) - _positions(owner)) / CHARACTER_SIZE
+    error = (maps[:, 2:].permute(0, 2, 3, 1) - target).abs().sum(-1)[is_character].sum() / is_character.sum().clamp(
+        min=1
+    )
+    return of_centres + of_marks + error
+
+
+def _positions(owner: torch.Tensor) -> torch.Tensor:
+    """(H, W, 2): row and column of every pixel."""
+    axes = (torch.arange(side, device=owner.device, dtype=torch.float32) for side in owner.shape[1:])
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"), -1)
+
+
+def _centres(owner: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The middle (N, K, 2) of each character's box and its longer side (N, K), 0 where there is no such character."""
+    number, positions = owner.clamp(min=0).flatten(1), _positions(owner).flatten(0, 1)
+    index = number[..., None].expand(-1, -1, 2)
+    of_nothing = torch.full((len(owner), max(int(number.max()), 1) + 1, 2), torch.inf, device=owner.device)
+    positions = positions.expand(len(owner), -1, -1)
+    first = of_nothing.scatter_reduce(1, index, positions, "amin")[:, 1:]
+    last = (-of_nothing).scatter_reduce(1, index, positions, "amax")[:, 1:]
+    is_there = torch.isfinite(first)
+    size = (last - first + 1).where(is_there, 0).amax(-1)
+    return ((first + last) / 2).where(is_there, 0), size
+
+
+def _heat(centre: torch.Tensor, size: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+    """(N, H, W) in [0, 1]: a Gaussian around each centre, as wide as its character is large."""
+    width = (0.08 * size).clamp(min=1.2)[..., None]
+
+    def along(axis: int) -> torch.Tensor:
+        distance = torch.arange(shape[axis], device=centre.device) - centre[..., axis, None]
+        return torch.exp(-((distance / width).square()) / 2) * (size > 0)[..., None]
+
+    rows, columns = along(0), along(1)
+    heat = torch.zeros(len(centre), *shape, device=centre.device)
+    for number in range(centre.shape[1]):
+        heat = torch.maximum(heat, rows[:, number, :, None] * columns[:, number, None, :])
+    return heat
+
+
+def find_characters(ink: torch.Tensor, maps: torch.Tensor) -> Characters:
+    """
+    Args:
+        ink: (H, W) in [0, 1].
+        maps: (4, h, w), as `DigitCharacters` gives them for that ink or for a smaller copy of it.
+    """
+    heat = maps[0].sigmoid()
+    is_peak = heat == nn.functional.max_pool2d(heat[None], 2 * _CENTRES_APART + 1, 1, _CENTRES_APART)[0]
+    peaks = (is_peak & (heat > _MIN_CENTRE)).nonzero()
+    pixels = (ink >= MIN_INK).nonzero()
+    scale = torch.tensor(heat.shape) / torch.tensor(ink.shape)
+    places = (pixels + 0.5) * scale - 0.5  # where they lie in the maps
+    rows, columns = places.round().long().clamp(min=0).T
+    is_character = maps[1, rows, columns] < 0
+    pixels, places, rows, columns = (each[is_character] for each in (pixels, places, rows, columns))
+    owner = np.zeros(ink.shape, dtype=np.int32)
+    if len(peaks) == 0 or len(pixels) == 0:
+        return Characters(owner, np.empty((0, 4), dtype=int), np.empty(0))
+    offsets = maps[2:, rows, columns].T.float() * CHARACTER_SIZE
+    _, nearest = KDTree(peaks.numpy()).query((places + offsets).numpy(), distance_upper_bound=CHARACTER_SIZE)
+    nearest[nearest == len(peaks)] = -1  # too far from any of them
+    owner[tuple(pixels.numpy().T)] = nearest + 1
+    return _without_specks(owner, heat[peaks[:, 0], peaks[:, 1]].float().numpy())
+
+
+def _without_specks(owner: np.ndarray, scores: np.ndarray) -> Characters:
+    """Numbers the characters anew, without what is too small beside the others."""
+    found = [(number, box) for number, box in enumerate(find_objects(owner), start=1) if box]
+    boxes = np.array([[rows.start, columns.start, rows.stop, columns.stop] for _, (rows, columns) in found])
+    boxes = boxes.reshape(-1, 4)
+    size = (boxes[:, 2:] - boxes[:, :2]).max(1, initial=0)
+    stays = size >= _MIN_SIZE * np.median(size) if len(size) else np.zeros(0, dtype=bool)
+    numbers = np.array([number for number, _ in found], dtype=int)[stays]
+    renumber = np.zeros(len(scores) + 1, dtype=np.int32)
+    renumber[numbers] = np.arange(len(numbers)) + 1
+    return Characters(renumber[owner], boxes[stays], scores[numbers - 1])

@@ -1,0 +1,287 @@
+"""
+A picture of any size to the characters on it, in the order in which people read them.
+
+A first look takes the whole picture as one page. Where the writing is small on it, the picture is looked at again more
+closely, up to its own resolution; where it is large, its ink is shrunk before the characters are told apart.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from scipy.ndimage import find_objects, label
+from torch import nn
+from transformers import BaseImageProcessor, PreTrainedModel
+
+from .characters_digit import MIN_INK, Characters, find_characters
+
+MAX_AREA = 4_000_000
+"""Pixels of the largest page that a picture is looked at as; beyond that it is shrunk."""
+
+_SMALL = 24  # height in page pixels of usual characters, below which a closer look is worth it
+_WANTED = 40  # height that a closer look is to give them
+_LARGE = 56  # from which on they are shrunk to be told apart
+_VISIBLE = 8  # from which on a look has found all the ink there is
+_CLOSER = 1.25  # times, or it is no closer look
+_NO_INK = 4.0  # how many times closer to look where there seems to be nothing
+_GAP = 2  # pixels on either side
+_TILE, _OVERLAP = 320, 48
+_BORDER = 0.01  # of a picture's side
+_CANVAS = 128  # that each character is put on alone, to be framed
+
+
+@dataclass
+class Writing:
+    """
+    The characters on a picture, line by line from top to bottom.
+
+    Attributes:
+        boxes: float (K, 4), left, top, right and bottom, in shares of the picture's width and height.
+        scores: float (K,), in [0, 1], how sure it is that each is one character.
+        frames: (K, 1, frame_size, frame_size), what the classifier is to read.
+        lines: int (K,), the number of each one's line.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    frames: torch.Tensor
+    lines: np.ndarray
+
+
+@torch.inference_mode()
+def find_writing(
+    model: PreTrainedModel, processor: BaseImageProcessor, pictures: list[Image.Image]
+) -> list[list[Writing]]:
+    """
+    Args:
+        model: A `DigitForImageClassification`.
+        processor: Its image processor.
+        pictures: Grey ("L"), upright, any size.
+
+    Returns:
+        Of each picture, what it may show: the characters that were told apart and, where that is one at most, all ink
+        as one character, framed as in the classification of a single digit.
+    """
+    writings: list[list[Writing]] = [[] for _ in pictures]
+    looks = {number: processor.size["height"] for number in range(len(pictures))}  # how long the longer side is
+    first, seen = {}, {}  # the ink and the shape of earlier pages
+    while looks:
+        closer = {}
+        for number, page, ink in _inks(model, processor, pictures, looks):
+            if looks[number] == processor.size["height"]:
+                first[number] = ink, page
+            if number in seen:
+                ink = ink * _is_seen_on(page, *seen[number], pictures[number].size)
+            wanted = _closer_look(ink, looks[number], pictures[number])
+            if not wanted:
+                characters = _characters(model, ink)
+                height = np.median(characters.boxes[:, 2] - characters.boxes[:, 0]) if len(characters.boxes) else 0
+                wanted = height and _closer(looks[number], height, pictures[number])
+            if wanted:
+                closer[number] = wanted
+                if _usual_height(ink) >= _VISIBLE:
+                    seen[number] = ink, page
+            else:
+                size = pictures[number].size
+                writings[number].append(_writing(model, ink, characters, page, size))
+                if len(writings[number][0].boxes) <= 1 and (first[number][0] >= MIN_INK).any():
+                    writings[number].append(_as_one(model, *first[number], size))
+        looks = closer
+    return writings
+
+
+def _inks(model: PreTrainedModel, processor: BaseImageProcessor, pictures: list[Image.Image], looks: dict[int, int]):
+    """The number of each picture, the shape of its page, and the ink (H, W) on it; equal shapes are found at once."""
+    shapes = defaultdict(list)
+    for number, side in looks.items():
+        shapes[_page_shape(pictures[number].size, side, processor.size["height"])].append(number)
+    for shape, numbers in shapes.items():
+        pages = [np.asarray(processor.fit(pictures[number], shape)) for number in numbers]
+        pages = torch.from_numpy(np.stack(pages))[:, None].to(model.device, model.dtype) / 255
+        for number, ink in zip(numbers, _tiled(model.ink, pages)[:, 0].sigmoid().float().cpu()):
+            yield number, shape, ink
+
+
+def _fitted(page: tuple[int, int], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Where the image processor has fitted a picture of this width and height into the middle of a page of this height
+    and width: the row and column it begins at, and how many of them it covers.
+    """
+    covered = np.array([size[1], size[0]]) * min(page[1] / size[0], page[0] / size[1])
+    return (np.array(page) - covered) / 2, covered
+
+
+def _to_shares(boxes: np.ndarray, page: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+    """Top, left, bottom and right (K, 4) on a page -> left, top, right and bottom in shares of the picture."""
+    start, covered = _fitted(page, size)
+    return ((boxes - np.tile(start, 2)) / np.tile(covered, 2)).clip(0, 1)[:, [1, 0, 3, 2]]
+
+
+def _is_seen_on(
+    page: tuple[int, int], ink: torch.Tensor, before: tuple[int, int], size: tuple[int, int]
+) -> torch.Tensor:
+    """bool (H, W): where on a page there was ink (h, w) at the look before, which leaves out rests of rules better."""
+    (start, covered), (start_before, covered_before) = _fitted(page, size), _fitted(before, size)
+    nearby = nn.functional.max_pool2d(ink[None], 5, 1, 2)[0] >= MIN_INK
+    rows, columns = (
+        torch.from_numpy((np.arange(page[axis]) + 0.5 - start[axis]) / covered[axis] * covered_before[axis])
+        .add(start_before[axis])
+        .long()
+        .clamp(0, before[axis] - 1)
+        for axis in (0, 1)
+    )
+    return nearby[rows][:, columns]
+
+
+def _page_shape(size: tuple[int, int], side: int, smallest: int) -> tuple[int, int]:
+    """Height and width of the page for a picture's width and height: square at first, later as the picture is."""
+    if side <= smallest:
+        return smallest, smallest
+    scale = side / max(size)
+    height, width = (int(np.ceil(length * scale / 32)) * 32 for length in (size[1], size[0]))
+    return height, width
+
+
+def _tiled(network: Callable[[torch.Tensor], torch.Tensor], pages: torch.Tensor) -> torch.Tensor:
+    """What the network gives for pages of any size, in bounded memory: large ones are taken in overlapping tiles."""
+    shape = pages.shape[-2:]
+    if max(shape) <= _TILE:
+        return network(pages)
+    result = None
+    for rows, inner_rows in _tiles(shape[0]):
+        for columns, inner_columns in _tiles(shape[1]):
+            maps = network(pages[..., rows, columns])
+            if result is None:
+                result = maps.new_empty(*maps.shape[:2], *shape)
+            inside = maps[..., _within(inner_rows, rows), _within(inner_columns, columns)]
+            result[..., inner_rows, inner_columns] = inside
+    return result
+
+
+def _tiles(length: int) -> list[tuple[slice, slice]]:
+    """Along one side: what each tile covers, and the part of it that is kept."""
+    starts = list(range(0, max(length - 2 * _OVERLAP, 1), _TILE - 2 * _OVERLAP))
+    tiles = [slice(min(start, max(length - _TILE, 0)), min(start + _TILE, length)) for start in starts]
+    edges = [0] + [tile.start + _OVERLAP for tile in tiles[1:]] + [length]
+    return [(tile, slice(first, last)) for tile, first, last in zip(tiles, edges, edges[1:])]
+
+
+def _within(part: slice, whole: slice) -> slice:
+    return slice(part.start - whole.start, part.stop - whole.start)
+
+
+def _closer_look(ink: torch.Tensor, side: int, picture: Image.Image) -> int | None:
+    """The longer side of a page on which the writing is large enough, or None where there is no better one."""
+    return _closer(side, _usual_height(ink) or _WANTED / _NO_INK, picture)
+
+
+def _closer(side: int, height: float, picture: Image.Image) -> int | None:
+    largest = max(picture.size)
+    wanted = min(side * _WANTED / height, largest)
+    return round(wanted) if height < _SMALL and wanted >= _CLOSER * side else None
+
+
+def _usual_height(ink: torch.Tensor) -> float:
+    """Of the pieces of ink (H, W) that nearly hang together: half of it is in higher ones. 0 where there is none."""
+    near = nn.functional.max_pool2d(ink[None], 2 * _GAP + 1, 1, _GAP)[0]
+    pieces, _ = label(near.numpy() >= MIN_INK)
+    mass = np.bincount(pieces.ravel())[1:]
+    heights = np.array([rows.stop - rows.start - 2 * _GAP for rows, _ in find_objects(pieces)])
+    if not len(heights):
+        return 0.0
+    order = heights.argsort()
+    return float(heights[order][mass[order].cumsum().searchsorted(mass.sum() / 2)])
+
+
+def _characters(model: PreTrainedModel, ink: torch.Tensor) -> Characters:
+    """The characters in ink (H, W). Large ones are told apart on a smaller copy of it, in which no stroke is lost."""
+    height = _usual_height(ink)
+    small = ink[None, None]
+    if height > _LARGE:
+        scale = height / _WANTED
+        wider = 2 * int(scale / 2) + 1
+        small = nn.functional.max_pool2d(small, wider, 1, wider // 2)
+        shape = [max(1, round(side / scale)) for side in ink.shape]
+        small = nn.functional.interpolate(small, shape, mode="bilinear", antialias=True)
+    height, width = small.shape[2:]
+    below, beside = (max(side + -side % 16, least) - side for side, least in ((height, 96), (width, 160)))
+    padded = nn.functional.pad(small, (0, beside, 0, below))
+    maps = _tiled(model.characters, padded.to(model.device, model.dtype))[0, :, :height, :width]
+    return find_characters(ink, maps.float().cpu())
+
+
+def _writing(
+    model: PreTrainedModel, ink: torch.Tensor, characters: Characters, page: tuple[int, int], size: tuple[int, int]
+) -> Writing:
+    boxes = _to_shares(characters.boxes, page, size)
+    chosen = np.flatnonzero(~_is_cut_off(boxes))
+    lines = _lines(characters.boxes[chosen])
+    order = np.lexsort((characters.boxes[chosen, 1], lines))
+    lines, order = lines[order], chosen[order]
+    alone = [_alone(ink, characters, number) for number in order]
+    frames = [model.frame(torch.stack(alone[start : start + 256])) for start in range(0, len(alone), 256)]
+    none = ink.new_zeros(0, 1, model.config.frame_size, model.config.frame_size)
+    return Writing(boxes[order], characters.scores[order], torch.cat([none, *frames]), lines)
+
+
+def _as_one(model: PreTrainedModel, ink: torch.Tensor, page: tuple[int, int], size: tuple[int, int]) -> Writing:
+    rows, columns = (ink >= MIN_INK).nonzero().T
+    box = np.array([[rows.min(), columns.min(), rows.max() + 1, columns.max() + 1]])
+    return Writing(_to_shares(box, page, size), np.ones(1), model.frame(ink[None, None]), np.zeros(1, dtype=int))
+
+
+def _alone(ink: torch.Tensor, characters: Characters, number: int) -> torch.Tensor:
+    """(1, _CANVAS, _CANVAS): a character and nothing else, as large as its ink was found."""
+    top, left, bottom, right = characters.boxes[number]
+    around = slice(max(top - 1, 0), bottom + 1), slice(max(left - 1, 0), right + 1)
+    owner = torch.from_numpy(characters.owner[around])
+    is_own = owner == number + 1
+    softly = nn.functional.max_pool2d(is_own.float()[None], 3, 1, 1)[0] > 0  # the edges of its strokes too
+    piece = ink[around] * (is_own | (softly & (owner == 0)))
+    if max(piece.shape) > _CANVAS:
+        shape = [max(1, side * _CANVAS // max(piece.shape)) for side in piece.shape]
+        piece = nn.functional.interpolate(piece[None, None], shape, mode="area")[0, 0]
+    height, width = piece.shape
+    top, left = (_CANVAS - height) // 2, (_CANVAS - width) // 2
+    return nn.functional.pad(piece, (left, _CANVAS - width - left, top, _CANVAS - height - top))[None]
+
+
+def _is_cut_off(boxes: np.ndarray) -> np.ndarray:
+    """Which of the boxes (K, 4), in shares of the picture, show what its border has left of a neighbour."""
+    heights = boxes[:, 3] - boxes[:, 1]
+    at_side = (boxes[:, 0] <= _BORDER) | (boxes[:, 2] >= 1 - _BORDER)
+    at_end = (boxes[:, 1] <= _BORDER) | (boxes[:, 3] >= 1 - _BORDER)
+    is_whole = ~at_side & ~at_end
+    if not is_whole.any():
+        return np.zeros_like(is_whole)
+    beside_a_whole_one = (_shared_heights(boxes, boxes[is_whole]) > 0).any(1)
+    return (at_end & ~beside_a_whole_one) | (~is_whole & (heights < 0.7 * np.median(heights[is_whole])))
+
+
+def _shared_heights(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(K, L): how far each box and each other one stand side by side."""
+    return np.minimum(boxes[:, None, 3], others[:, 3]) - np.maximum(boxes[:, None, 1], others[:, 1])
+
+
+def _lines(boxes: np.ndarray) -> np.ndarray:
+    """(K, 4) -> int (K,): the line of each box, counted from the top. A line goes on with the next box beside it."""
+    lines = np.full(len(boxes), -1)
+    ends: list[int] = []  # the last box of each line
+    for number in boxes[:, 1].argsort():
+        apart = [_apart(boxes[number], boxes[end]) for end in ends]
+        line = int(np.argmin(apart)) if apart and min(apart) < np.inf else len(ends)
+        ends[line : line + 1] = [number]
+        lines[number] = line
+    middles = [boxes[lines == line][:, [0, 2]].mean() for line in range(len(ends))]
+    return np.argsort(np.argsort(middles))[lines]
+
+
+def _apart(box: np.ndarray, other: np.ndarray) -> float:
+    """How much higher or lower one box stands than another, infinitely where they do not stand side by side."""
+    shared = min(box[2], other[2]) - max(box[0], other[0])
+    if shared <= 0.3 * min(box[2] - box[0], other[2] - other[0]):
+        return np.inf
+    return abs((box[0] + box[2]) - (other[0] + other[2])) / 2
