@@ -37,8 +37,7 @@ class BorderContrast(nn.Module):
         border = torch.cat([pages[:, :, 0], pages[:, :, -1], pages[..., 0], pages[..., -1]], dim=-1)
         contrast = (pages - border.median(dim=-1).values[..., None, None]).abs()
         share = contrast / contrast.amax((2, 3), keepdim=True).clamp(min=0.15)
-        ink = share.clamp(1e-4, 1 - 1e-4).logit()
-        return torch.cat([ink, torch.full_like(ink, -9)], 1)  # it sees no two characters meet
+        return share.clamp(1e-4, 1 - 1e-4).logit()
 
 
 class PlainTrainer(DigitTrainer):
@@ -88,7 +87,7 @@ def parts(photos: str, data_args: DataArguments, args: DigitTrainingArguments) -
             args=args,
             augmentation=Augmentation(),
             pages=Pages(),
-            freeze_ink="hand-made" in name,
+            freeze=["characters"] + ["ink"] * ("hand-made" in name),
             train_dataset=sum(by_source(dataset, processor).values(), start=others),
             processing_class=processor,
         )

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from datasets import load_dataset
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 
 from data_prep import Pages
 
@@ -71,6 +71,29 @@ def scan(digit: Image.Image, side: int = 96, ink: int = 40) -> Image.Image:
     page = Image.new("L", (side, side), 255)
     stroke = digit.resize((side // 2, side // 2), Image.Resampling.BICUBIC)
     page.paste(ink, (side // 4, side // 4), stroke)
+    return page
+
+
+def page_of(digits: list[Image.Image], *lines: str, side: int = 56, gap: float = 0.72, ink: int = 40) -> Image.Image:
+    """Lines of digits, dark on white, a character every `gap` sides; "." "," "-" and "=" are drawn."""
+    longest = max(map(len, lines))
+    page = Image.new("L", (round(side * (gap * longest + 1)), round(side * (1.2 * len(lines) + 0.6))), 255)
+    draw = ImageDraw.Draw(page)
+    for number, line in enumerate(lines):
+        for place, sign in enumerate(line):
+            x, y = round(side * (0.3 + gap * place)), round(side * (0.3 + 1.2 * number))
+            base, middle, pen = y + side * 0.82, y + side / 2, side // 14
+            centre = x + side / 2
+            if sign.isdigit():
+                page.paste(ink, (x, y), digits[int(sign)].resize((side, side), Image.Resampling.BICUBIC))
+            elif sign in ".,":
+                draw.ellipse([centre - pen, base - pen, centre + pen, base + pen], fill=ink)
+                if sign == ",":
+                    draw.line([(centre, base), (centre - 2 * pen, base + 4 * pen)], fill=ink, width=pen)
+            elif sign in "-=":
+                for above in [0] if sign == "-" else [-pen, 2 * pen]:
+                    ends = [(centre - side / 5, middle + above), (centre + side / 5, middle + above)]
+                    draw.line(ends, fill=ink, width=pen)
     return page
 
 

@@ -10,7 +10,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, scan
+from conftest import ROOT, page_of, scan
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(
@@ -126,6 +126,13 @@ def test_an_uploaded_picture_is_read(page, digits, tmp_path: Path):
     page.get_by_role("tab", name="Upload").click()
     page.locator("input[type=file]").last.set_input_files(tmp_path / "two.png")
     page.get_by_test_id("label-output-value").filter(has_text="2").wait_for(timeout=30_000)
+
+
+def test_an_uploaded_number_is_read_and_shown_with_boxes(page, digits, tmp_path: Path):
+    page_of(digits, "4207").save(tmp_path / "number.png")
+    page.get_by_role("tab", name="Upload").click()
+    page.locator("input[type=file]").last.set_input_files(tmp_path / "number.png")
+    page.get_by_test_id("label-output-value").get_by_text("4207", exact=True).wait_for(timeout=30_000)
 
 
 def test_a_file_that_is_no_picture_is_answered_with_one_sentence_and_the_next_one_is_read(page, digits, tmp_path: Path):

@@ -4,10 +4,12 @@ import csv
 import json
 import shutil
 import zipfile
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
-from conftest import MNIST, PRETRAINED, last_words, python, scan
+from conftest import MNIST, PRETRAINED, call, last_words, python, scan
 from datasets import load_dataset
 from huggingface_hub import ModelCard
 from PIL import Image
@@ -31,9 +33,9 @@ def folder(mnist, tmp_path_factory) -> Path:
 
 
 def evaluate(*arguments) -> str:
-    done = python("-m", "digit_model", "evaluate", *arguments)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    with redirect_stdout(StringIO()) as output:
+        call(main, "evaluate", *arguments)
+    return output.getvalue()
 
 
 @pytest.fixture(scope="module")

@@ -86,17 +86,18 @@ def test_labels_give_a_loss_and_a_tuple_can_be_had(model, digits):
     assert len(model(pages_of(digits), return_dict=False)) == 2
 
 
-def test_the_loss_of_labels_and_ink_reaches_every_weight(digits):
+def test_the_loss_of_labels_ink_and_characters_reaches_every_weight(digits):
     model = DigitForImageClassification(DigitConfig(hidden_sizes=[8, 8], depths=[1, 1]))
     pages = pages_of([scan(digit) for digit in digits])
-    labels, ink_labels = torch.arange(10).repeat(2), (pages < 0.5).float().repeat(1, 2, 1, 1)
-    model(pages, frames=pages_of(digits), labels=labels, ink_labels=ink_labels).loss.backward()
+    labels, ink_labels = torch.arange(10).repeat(2), (pages < 0.5).float()
+    strings = {"strings": ink_labels, "character_labels": ink_labels[:, 0].long()}
+    model(pages, frames=pages_of(digits), labels=labels, ink_labels=ink_labels, **strings).loss.backward()
     assert all(parameter.grad is not None and parameter.grad.any() for parameter in model.parameters())
 
 
 def test_a_page_whose_ink_is_not_found_teaches_no_label(model, digits):
     pages, labels = pages_of([scan(digit) for digit in digits]), torch.arange(10)
-    elsewhere = torch.zeros(10, 2, 128, 128)
+    elsewhere = torch.zeros(10, 1, 128, 128)
     elsewhere[:, :, 100:120, 5:120] = 1
     losses = [model(pages, labels=shown, ink_labels=elsewhere).loss for shown in (labels, labels.roll(1))]
     assert losses[0] == losses[1]
@@ -106,7 +107,7 @@ def test_a_page_whose_ink_is_not_found_teaches_no_label(model, digits):
 
 
 def test_ink_that_is_found_where_there_is_none_teaches_that_it_is_no_label(model, digits):
-    pages, nothing = pages_of([scan(digit) for digit in digits]), torch.zeros(10, 2, 128, 128)
+    pages, nothing = pages_of([scan(digit) for digit in digits]), torch.zeros(10, 1, 128, 128)
     ink_alone, with_no_label = (
         model(pages, labels=torch.full((10,), label), ink_labels=nothing).loss for label in (-100, NO_LABEL)
     )

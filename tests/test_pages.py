@@ -19,8 +19,9 @@ def frames(digits) -> torch.Tensor:
 
 def test_a_page_and_its_ink_have_one_shape_and_range(frames):
     batch = Pages()(frames)
-    assert batch.pages.shape == (10, 1, 128, 128) and batch.ink.shape == (10, 2, 128, 128)
-    assert batch.characters.shape == (10, LONGEST) and batch.is_single.shape == (10,)
+    assert batch.pages.shape == (10, 1, 128, 128) and batch.ink.shape == (10, 1, 128, 128)
+    assert batch.owner.shape == (10, 128, 128) and batch.characters.shape == (10, LONGEST)
+    assert batch.is_single.shape == batch.touches.shape == (10,)
     for images in (batch.pages, batch.ink):
         assert images.dtype == torch.float32 and images.min() >= 0 and images.max() <= 1
 
@@ -75,22 +76,25 @@ def test_a_string_names_its_characters_from_left_to_right(frames):
     assert (batch.characters == -1).any()  # commas and dashes
 
 
-def test_characters_meet_in_some_strings_and_nowhere_else(frames):
+def test_characters_touch_in_some_strings_and_nowhere_else(frames):
     torch.manual_seed(0)
-    meets = only(string=1)(frames.repeat(10, 1, 1, 1)).ink[:, 1].amax((1, 2)) > 0.5
-    assert 0.2 < meets.float().mean() < 0.8
-    assert not only()(frames).ink[:, 1].any()
+    touches = only(string=1)(frames.repeat(10, 1, 1, 1)).touches
+    assert 0.2 < touches.float().mean() < 0.8
+    assert not only()(frames).touches.any()
 
 
-@pytest.mark.parametrize("apart, meet", [(4.0, True), (20.0, False)])
-def test_two_bars_meet_where_they_touch(apart, meet):
+@pytest.mark.parametrize("apart", [4.0, 20.0])
+def test_a_line_says_whose_ink_it_is(apart):
     bars = torch.zeros(1, LONGEST, 28, 28)
     bars[:, :, 4:24, 13:15] = 1
-    characters = torch.tensor([[0, 1] + [-2] * (LONGEST - 2)])
-    centres = torch.tensor([[[64.0, 60.0 + apart * place] for place in range(LONGEST)]])
-    ink, seam = write_line(Line(characters, bars, centres, torch.tensor([56.0]), torch.tensor([4.0])), 128)
-    assert (seam > 0.9).any() == meet
-    assert (seam[0, 46:82, 61:63] > 0.9).all() == meet and not seam[0, :, 70:].any()
+    characters = torch.tensor([[0, 1, -1] + [-2] * (LONGEST - 3)])
+    centres = torch.tensor([[[64.0, 40.0 + apart * place] for place in range(LONGEST)]])
+    line = Line(characters, bars, centres, torch.tensor([56.0]), torch.tensor([4.0]))
+    ink, owner = write_line(line, (128, 100))
+    assert ink.shape == owner.shape == (1, 128, 100)
+    assert ((owner != 0) == (ink >= 0.5)).all() and set(owner.unique().tolist()) == {-1, 0, 1, 2}
+    for place, number in enumerate((1, 2, -1)):
+        assert (owner[0, 50:80, int(40 + apart * place)] == number).all()
 
 
 def test_straight_lines_of_a_pen_are_ink_that_ends_on_the_page(frames):
@@ -131,19 +135,23 @@ def test_a_pen_is_as_wide_as_it_was_asked_for(width):
     bar = torch.zeros(1, 1, 28, 28)
     bar[:, :, 4:24, 13:15] = 1
     side = torch.tensor([112.0])
-    ink = write(bar, torch.tensor([width]), torch.tensor([[64.0, 64.0]]), side, 128)[0]
+    ink = write(bar, torch.tensor([width]), torch.tensor([[64.0, 64.0]]), side, (128, 128))[0]
     assert ink[54:74].sum(1).mean() == pytest.approx(width, abs=1.1)
 
 
 def test_the_writers_own_pen_keeps_its_width():
     bar = torch.zeros(1, 1, 28, 28)
     bar[:, :, 4:24, 12:16] = 1
-    ink = write(bar, torch.zeros(1), torch.tensor([[64.0, 64.0]]), torch.tensor([112.0]), 128)[0]
+    ink = write(bar, torch.zeros(1), torch.tensor([[64.0, 64.0]]), torch.tensor([112.0]), (128, 128))[0]
     assert ink[54:74].sum(1).mean() == pytest.approx(16, abs=3)
 
 
 def test_no_frames_are_no_pages():
-    assert write(torch.zeros(0, 1, 28, 28), torch.zeros(0), torch.zeros(0, 2), torch.zeros(0), 64).shape == (0, 64, 64)
+    assert write(torch.zeros(0, 1, 28, 28), torch.zeros(0), torch.zeros(0, 2), torch.zeros(0), (64, 64)).shape == (
+        0,
+        64,
+        64,
+    )
 
 
 def test_many_pictures_are_thinned_at_once_as_each_is_alone():

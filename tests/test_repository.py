@@ -9,7 +9,7 @@ import pytest
 from conftest import PRETRAINED, ROOT
 from huggingface_hub import ModelCard, SpaceCard
 
-from digit_model.model_card import model_card, results_table
+from digit_model.model_card import model_card, numbers_table, results_table
 
 README = (ROOT / "README.md").read_text()
 RESULTS = json.loads((PRETRAINED / "results.json").read_text())
@@ -26,9 +26,10 @@ def imports_of(package: str) -> set[str]:
     return names
 
 
-def test_the_readmes_figures_are_the_measured_ones():
-    block = re.search(r"<!-- results:.*?-->\n(.*?)\n<!-- /results -->", README, re.DOTALL)
-    assert block[1] == results_table(RESULTS)
+@pytest.mark.parametrize(("name", "table"), [("results", results_table), ("numbers", numbers_table)])
+def test_the_readmes_figures_are_the_measured_ones(name, table):
+    block = re.search(rf"<!-- {name}:.*?-->\n(.*?)\n<!-- /{name} -->", README, re.DOTALL)
+    assert block[1] == table(RESULTS)
 
 
 def test_the_shipped_card_is_the_one_its_results_give():

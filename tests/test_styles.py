@@ -48,7 +48,7 @@ def pasted(digit: Image.Image, page: tuple[int, int], side: int, place: tuple[in
 
 def with_pen(digit: Image.Image, width: float) -> Image.Image:
     frame = torch.from_numpy(np.asarray(digit) / np.float32(255))[None, None]
-    ink = write(frame, torch.tensor([width]), torch.tensor([[150.0, 150.0]]), torch.tensor([320.0]), 300)[0]
+    ink = write(frame, torch.tensor([width]), torch.tensor([[150.0, 150.0]]), torch.tensor([320.0]), (300, 300))[0]
     return Image.fromarray((255 - ink * 230).byte().numpy())
 
 

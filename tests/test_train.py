@@ -71,14 +71,15 @@ def test_the_curves_are_written_for_tensorboard(run):
 def test_the_card_and_the_results_say_the_same(run):
     output, _ = run
     results, card = json.loads((output / "results.json").read_text()), ModelCard.load(output / "README.md")
-    assert results["steps"] == 20 and results["seed"] == 42 and results["test"]["mnist"]["n"] == 200
+    (latest,) = results["runs"]
+    assert latest["steps"] == 20 and latest["seed"] == 42 and results["test"]["mnist"]["n"] == 200
     measured = {(e.dataset_split, e.dataset_name, e.metric_name): e.metric_value for e in card.data.eval_results}
     for split in ("validation", "test"):
         for source, figures in results[split].items():
             for metric in ("accuracy", "macro_f1", "ece"):
                 assert measured[split, source, metric] == figures[metric]
             assert f"{figures['n']:,} | {figures['accuracy']:.2%}" in card.text
-    assert results["command"] in card.text
+    assert results["runs"][-1]["command"] in card.text
 
 
 def test_the_checkpoint_is_calibrated_on_validation_pictures(run):
@@ -92,8 +93,8 @@ def test_the_checkpoint_is_calibrated_on_validation_pictures(run):
 
 def test_a_frozen_ink_network_is_left_as_it_is(run, tmp_path, custom_folder):
     output, _ = run
-    further = ["--model_name_or_path", output, "--custom_data", custom_folder, "--freeze_ink", "--max_steps", "3"]
-    train_here(tmp_path, *further)
+    further = ["--model_name_or_path", output, "--custom_data", custom_folder, "--max_steps", "3"]
+    train_here(tmp_path, *further, "--freeze", "ink", "characters")
     before, after = (load_file(folder / "model.safetensors") for folder in (output, tmp_path))
     changed = {name.split(".")[0] for name in before if not before[name].equal(after[name])}
     assert changed == {"classifier"}
@@ -104,7 +105,7 @@ def test_the_first_half_of_the_steps_practises_on_smaller_pages(tmp_path, mnist)
     pictures = to_pictures(mnist["train"].select(range(32)), processor)
     args = DigitTrainingArguments(output_dir=str(tmp_path), max_steps=4, eval_strategy="no")
     trainer = DigitTrainer(
-        model=model, args=args, augmentation=Augmentation(), pages=Pages(), freeze_ink=False, train_dataset=pictures
+        model=model, args=args, augmentation=Augmentation(), pages=Pages(), freeze=[], train_dataset=pictures
     )
     inputs = {
         name: part.float() if name != "labels" else part
@@ -162,9 +163,9 @@ def test_two_processes_train_and_write_once(tmp_path):
     arguments = [*SMALL, "--max_steps", "6", "--output_dir", tmp_path]
     done = python("-m", "torch.distributed.run", "--nproc_per_node", "2", "train.py", *arguments)
     assert done.returncode == 0, done.stderr
-    results = json.loads((tmp_path / "results.json").read_text())
+    (run,) = json.loads((tmp_path / "results.json").read_text())["runs"]
     # 270 pictures, and 54 that show no digit, are 6 steps of 2 x 32 pictures an epoch
-    assert (results["processes"], results["steps"], results["epochs"]) == (2, 6, 1)
+    assert (run["processes"], run["steps"], run["epochs"]) == (2, 6, 1)
     assert done.stdout.count("| mnist, test |") == 1
 
 
@@ -172,7 +173,7 @@ def test_accelerate_launches_it(tmp_path):
     arguments = [*SMALL, "--max_steps", "2", "--output_dir", tmp_path]
     done = python("-m", "accelerate.commands.launch", "--num_processes", "2", "--cpu", "train.py", *arguments)
     assert done.returncode == 0, done.stderr
-    assert json.loads((tmp_path / "results.json").read_text())["steps"] == 2
+    assert json.loads((tmp_path / "results.json").read_text())["runs"][-1]["steps"] == 2
 
 
 def test_letters_train_with_the_same_command_and_a_checkpoint_trains_further(tmp_path, custom_folder):

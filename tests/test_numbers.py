@@ -1,0 +1,192 @@
+"""Whole numbers, read as a user reads them: `pipeline("number-reading")` on pictures made from shipped digits."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from conftest import PRETRAINED, page_of, python
+from PIL import Image, ImageDraw, ImageOps
+from rapidfuzz.distance import Levenshtein
+from transformers import pipeline
+
+from digit_model.calibration import fit_powers, lowest_threshold
+from digit_model.figure import draw_reading
+from digit_model.number_evaluation import best_text
+from digit_model.pipeline_digit import certainties
+
+
+@pytest.fixture(scope="module")
+def reader():
+    return pipeline("number-reading", model=str(PRETRAINED), trust_remote_code=True)
+
+
+def test_a_number_is_read_with_boxes_scores_and_best_answers(reader, digits):
+    reading = reader(page_of(digits, "90217"))
+    assert reading["text"] == "90217" and 0.5 < reading["score"] <= 1
+    assert [digit["label"] for digit in reading["digits"]] == list("90217")
+    lefts = [digit["box"]["xmin"] for digit in reading["digits"]]
+    assert lefts == sorted(lefts) and np.diff(lefts).min() > 20
+    for place, digit in enumerate(reading["digits"]):
+        box = digit["box"]
+        assert 17 + 40 * place - 6 < box["xmin"] < box["xmax"] < 17 + 40 * place + 62
+        assert 10 <= box["ymin"] < box["ymax"] <= 80 and box["ymax"] - box["ymin"] > 30
+        assert len(digit["top"]) == 3 and digit["top"][0] == {"label": digit["label"], "score": digit["score"]}
+        assert digit["score"] >= digit["top"][1]["score"] >= digit["top"][2]["score"]
+
+
+@pytest.mark.parametrize("side", [28, 80, 200])
+def test_writing_of_any_size_is_read(reader, digits, side):
+    assert best_text(reader(page_of(digits, "3014", side=side))) == "3014"
+
+
+def test_small_writing_on_a_large_page_is_read(reader, digits):
+    page = Image.new("L", (1600, 1200), 245)
+    page.paste(page_of(digits, "2051", side=60), (900, 700))
+    assert best_text(reader(page)) == "2051"
+
+
+def test_digits_that_touch_are_read(reader, digits):
+    assert reader(page_of(digits, "2051", gap=0.55))["text"] == "2051"
+
+
+@pytest.mark.parametrize("line", ["120.50", "12,9", "712-", "4-07", "65=1"])
+def test_separators_leave_no_character(reader, digits, line):
+    assert best_text(reader(page_of(digits, line))) == "".join(filter(str.isdigit, line))
+
+
+@pytest.mark.xfail(strict=True, reason="in the numbers that it learns from, none begins with a separator yet")
+def test_a_separator_at_the_beginning_leaves_no_character(reader, digits):
+    assert best_text(reader(page_of(digits, "=712"))) == "712"
+
+
+def test_white_on_black_and_transparent_numbers_are_read(reader, digits):
+    page = page_of(digits, "4710")
+    transparent = Image.merge("RGBA", [Image.new("L", page.size)] * 3 + [ImageOps.invert(page)])
+    assert reader([ImageOps.invert(page), transparent])[0]["text"] == "4710"
+    assert reader(transparent)["text"] == "4710"
+
+
+def test_lines_are_read_from_top_to_bottom(reader, digits):
+    assert best_text(reader(page_of(digits, "1203", "45", "97"))) == "1203\n45\n97"
+
+
+def test_slanted_lines_are_read_in_order(reader, digits):
+    page = page_of(digits, "12034", "57981").rotate(-7, expand=True, fillcolor=255, resample=Image.Resampling.BICUBIC)
+    assert best_text(reader(page)) == "12034\n57981"
+
+
+def test_forty_digits_in_a_line_are_read(reader, digits):
+    text = "0123456789" * 4
+    assert best_text(reader(page_of(digits, text))) == text
+
+
+def a_thousand(reader, digits) -> str:
+    return best_text(reader(page_of(digits, *["0213456798" * 4] * 25, side=44, gap=0.85)))
+
+
+def test_the_lines_of_a_thousand_digits_are_found(reader, digits):
+    lines = a_thousand(reader, digits).split("\n")
+    assert len(lines) == 25 and all(35 <= len(line) <= 45 for line in lines)
+
+
+@pytest.mark.xfail(strict=True, reason="not reached yet: digits so small are taken apart too often")
+def test_a_thousand_digits_are_read(reader, digits):
+    read = a_thousand(reader, digits).replace("\n", "")
+    assert Levenshtein.distance(read, "0213456798" * 100) <= 30
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_a_sideways_or_upside_down_photo_is_read_and_boxed_upright(reader, digits, tmp_path, orientation):
+    upright = page_of(digits, "40519")
+    back = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    upright.transpose(back[orientation]).save(tmp_path / "photo.jpg", exif=exif)
+    reading = reader(str(tmp_path / "photo.jpg"))
+    assert reading["text"] == "40519"
+    assert reading["digits"][-1]["box"]["xmax"] > 0.7 * upright.width
+
+
+@pytest.mark.parametrize("tone", [0, 120, 255])
+def test_a_page_without_digits_is_an_empty_text(reader, tone):
+    assert reader(Image.new("L", (700, 500), tone)) == {"text": "", "score": 0.0, "digits": []}
+
+
+def test_a_scan_of_fifty_megapixels_is_read_in_bounded_memory(digits, tmp_path):
+    page = Image.new("L", (8000, 6300), 250)
+    page.paste(page_of(digits, "80425", side=900), (1000, 2000))
+    page.save(tmp_path / "scan.png")
+    read = (
+        "import resource, sys; from digit_model import PRETRAINED; from transformers import pipeline\n"
+        "from digit_model.number_evaluation import best_text\n"
+        "reader = pipeline('number-reading', model=PRETRAINED, trust_remote_code=True)\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "print(best_text(reader(sys.argv[1])), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    done = python("-c", read, tmp_path / "scan.png")
+    assert done.returncode == 0, done.stderr
+    text, kilobytes = done.stdout.split()
+    assert text == "80425" and int(kilobytes) < 1_000_000
+
+
+def test_pictures_read_together_give_what_each_gives_alone(reader, digits):
+    pages = [page_of(digits, "12"), page_of(digits, "90217", side=40), Image.new("L", (60, 60), 255)]
+    together = reader(pages, batch_size=3)
+    for reading, page in zip(together, pages):
+        alone = reader(page)
+        assert reading["text"] == alone["text"] and reading["score"] == pytest.approx(alone["score"], abs=1e-3)
+
+
+def test_a_sign_that_is_no_digit_is_shown_as_unreadable(reader, digits):
+    page = page_of(digits, "12 45")
+    draw = ImageDraw.Draw(page)
+    for step in range(0, 30, 6):
+        draw.line([(112 + step, 20), (142 - step, 66)], fill=40, width=3)
+    reading = reader(page)
+    assert re.fullmatch(r"12\?+45", reading["text"])
+
+
+def test_another_process_reads_with_the_code_in_the_checkpoint(digits, tmp_path):
+    page_of(digits, "2870").save(tmp_path / "number.png")
+    read = (
+        "import json, sys; from transformers import pipeline\n"
+        "reader = pipeline('number-reading', model=sys.argv[1], trust_remote_code=True)\n"
+        "print(json.dumps(reader(sys.argv[2]))); assert 'digit_model' not in sys.modules"
+    )
+    done = python("-c", read, PRETRAINED, tmp_path / "number.png", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["text"] == "2870"
+
+
+def test_the_figure_shows_a_box_around_every_digit(reader, digits):
+    page = page_of(digits, "90217")
+    reading = reader(page)
+    figure = draw_reading(page, reading)
+    assert figure.size == page.size and figure.mode == "RGB"
+    changed = np.abs(np.asarray(figure, dtype=int) - np.asarray(page, dtype=int)[..., None]).any(-1)
+    for digit in reading["digits"]:
+        box = digit["box"]
+        assert changed[box["ymin"] : box["ymax"], box["xmin"] - 1].mean() > 0.9
+
+
+def test_the_best_text_has_a_guess_for_every_unreadable_sign():
+    reading = {"text": "1?\n3", "digits": [{"label": "1"}, {"label": "7"}, {"label": "3"}]}
+    assert best_text(reading) == "17\n3"
+
+
+def test_the_powers_make_numbers_as_sure_as_they_are_right():
+    random = np.random.default_rng(0)
+    signs = [random.uniform(0.8, 1, (random.integers(1, 6), 2)) for _ in range(4000)]
+    is_right = np.array([random.random() < (each[:, 0] ** 2).prod() for each in signs])
+    powers = fit_powers(signs, is_right)
+    scores = np.array([certainties(powers, *each.T).prod() for each in signs])
+    for low, high in ((0.2, 0.5), (0.5, 0.7), (0.7, 0.9)):
+        chosen = (scores > low) & (scores <= high)
+        assert scores[chosen].mean() == pytest.approx(is_right[chosen].mean(), abs=0.05)
+
+
+def test_the_threshold_is_the_lowest_from_which_enough_is_right():
+    certainty = np.array([0.9, 0.8, 0.7, 0.6, 0.5])
+    assert lowest_threshold(certainty, np.array([1, 1, 1, 0, 0], dtype=bool), right=0.7) == 0.6
+    assert lowest_threshold(certainty, np.array([0, 0, 0, 0, 0], dtype=bool), right=0.7) == 1

@@ -1,0 +1,141 @@
+"""`python -m digit_model read`, as a user runs it, and the same reader over shards."""
+
+import csv
+
+import numpy as np
+import pytest
+from conftest import ROOT, call, last_words, page_of, python
+from datasets import Dataset
+from PIL import Image
+
+from digit_model import reader as reader_module
+from digit_model.__main__ import main
+from digit_model.reader import COLUMNS, NumberReader, find_pictures
+
+
+@pytest.fixture
+def folder(digits, tmp_path):
+    """Scans of two digits each, in folders, one of them damaged."""
+    folder = tmp_path / "scans"
+    (folder / "more").mkdir(parents=True)
+    for number, text in enumerate(["01", "12", "24", "45", "56", "67", "78", "90"]):
+        page_of(digits, text).convert("RGB").save(folder / ("more" if number % 2 else "") / f"{number}.png")
+    (folder / "5.jpg").write_bytes(b"no picture")
+    (folder / "notes.txt").write_text("no picture either, and none that anybody would read")
+    return folder
+
+
+def rows_of(table) -> list[dict]:
+    return list(csv.DictReader(table.open(newline="", encoding="utf-8")))
+
+
+EXPECTED = ["01", "24", "56", "", "78", "12", "45", "67", "90"]  # as 0, 2, 4, 5.jpg, 6 and those in more/ are sorted
+
+
+def test_every_picture_is_a_row_in_order_and_an_unreadable_one_says_why(folder, tmp_path):
+    done = python("-m", "digit_model", "read", folder, "--csv", tmp_path / "numbers.csv", "--batch_size", "4")
+    assert done.returncode == 1 and done.stderr.strip().endswith(
+        "1 of 9 pictures could not be read; their rows say why."
+    )
+    assert "Traceback" not in done.stderr
+    rows = rows_of(tmp_path / "numbers.csv")
+    assert [row["file"] for row in rows] == find_pictures([str(folder)]) and list(rows[0]) == COLUMNS
+    assert [row["text"] for row in rows] == EXPECTED
+    assert "5.jpg is not a picture" in rows[3]["error"] and rows[3]["text"] == ""
+    assert all(0.3 < float(row["score"]) <= 1 and not row["error"] for row in rows if row is not rows[3])
+
+
+def test_the_rows_are_printed_where_no_file_is_named(folder, capsys):
+    call(main, "read", folder / "0.png", folder / "2.png", "--quiet")
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert [row["text"] for row in rows] == ["01", "24"]
+
+
+def test_a_table_that_was_cut_off_goes_on_where_it_was(folder, tmp_path):
+    table = tmp_path / "numbers.csv"
+    last_words(main, "read", folder, "--csv", table, "--quiet")
+    whole = table.read_bytes()
+    table.write_bytes(whole[: whole.index(b"56") + 1])  # in the middle of the third row
+    last_words(main, "read", folder, "--csv", table, "--resume", "--quiet")
+    assert [row["text"] for row in rows_of(table)] == EXPECTED
+    assert "exists: pass --resume" in last_words(main, "read", folder, "--csv", table)
+    assert "has rows of other pictures" in last_words(main, "read", folder / "more", "--csv", table, "--resume")
+
+
+def test_a_stop_by_the_user_keeps_the_rows_so_far(folder, tmp_path, monkeypatch):
+    read = NumberReader.read
+
+    def stopped(self, pictures):
+        for number, row in enumerate(read(self, pictures)):
+            if number == 3:
+                raise KeyboardInterrupt
+            yield row
+
+    monkeypatch.setattr(reader_module.NumberReader, "read", stopped)
+    table = tmp_path / "numbers.csv"
+    assert "--resume goes on after them" in last_words(main, "read", folder, "--csv", table, "--quiet")
+    assert [row["text"] for row in rows_of(table)] == EXPECTED[:3]
+    monkeypatch.undo()
+    last_words(main, "read", folder, "--csv", table, "--resume", "--quiet")
+    assert [row["text"] for row in rows_of(table)] == EXPECTED
+
+
+def test_several_processes_give_the_same_rows(folder, tmp_path):
+    for processes in (1, 2):
+        arguments = ["--csv", tmp_path / f"{processes}.csv", "--num_proc", processes, "--quiet"]
+        done = python("-m", "digit_model", "read", folder, *arguments)  # a process that has read cannot be forked
+        assert "1 of 9 pictures could not be read" in done.stderr
+    assert (tmp_path / "1.csv").read_bytes() == (tmp_path / "2.csv").read_bytes()
+
+
+def test_ray_gives_the_same_rows_as_a_map_over_shards(folder):
+    ray = pytest.importorskip("ray", reason="pip install 'ray[data]' to read on several machines")
+    (folder / "5.jpg").unlink()  # Ray's own reader would stop at it
+    files = find_pictures([str(folder)])
+    expected = Dataset.from_dict({"file": files}).map(NumberReader(), batched=True, batch_size=4).to_list()
+    ray.init(
+        num_cpus=4, include_dashboard=False, log_to_driver=False, runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}}
+    )
+    try:
+        images = ray.data.read_images(str(folder), include_paths=True, file_extensions=["png"])
+        rows = images.map_batches(NumberReader, batch_size=4, compute=ray.data.ActorPoolStrategy(size=2)).take_all()
+    finally:
+        ray.shutdown()
+    rows = sorted(({column: row[column] for column in COLUMNS} for row in rows), key=lambda row: row["file"])
+    assert [row["text"] for row in rows] == [row["text"] for row in sorted(expected, key=lambda row: row["file"])]
+    assert rows == sorted(expected, key=lambda row: row["file"])
+
+
+def test_arrays_are_read_as_files_are(folder):
+    reader = NumberReader()
+    file = str(folder / "0.png")
+    batch = {"image": np.asarray(Image.open(file))[None], "path": [file]}
+    assert reader(batch) == reader({"file": [file]})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["tests/data/mnist"], "The folder tests/data/mnist holds no pictures"),
+        (["tests/data", "--model", "./nowhere"], "holds no pictures"),
+        (["nothing.png", "--model", "./nowhere"], "No digit model can be loaded from ./nowhere"),
+    ],
+)
+def test_what_cannot_be_read_is_one_sentence(arguments, sentence):
+    assert sentence in last_words(main, "read", *arguments)
+
+
+def test_memory_stays_the_same_however_many_pictures_there_are(folder, tmp_path):
+    """Rows come out while pictures go in: a hundred of each are never there at once."""
+    reader, ahead = NumberReader(batch_size=4), []
+
+    def pictures():
+        for _ in range(100):
+            ahead.append(1)
+            yield "0.png", str(folder / "0.png")
+
+    most = 0
+    for _ in reader.read(pictures()):
+        most = max(most, len(ahead))
+        ahead.pop()
+    assert most <= 12

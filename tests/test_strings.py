@@ -1,0 +1,112 @@
+"""The ink of numbers that the network learns to take apart."""
+
+import numpy as np
+import pytest
+import torch
+
+from data_prep import Strings, numbers
+from data_prep.lines import LONGEST
+from digit_model.characters_digit import CHARACTER_SIZE, MARK, character_loss, find_characters
+
+
+@pytest.fixture
+def frames(digits) -> torch.Tensor:
+    return torch.from_numpy(np.stack([np.asarray(digit) for digit in digits]))[:, None].float() / 255
+
+
+@pytest.fixture
+def batch(frames):
+    torch.manual_seed(0)
+    return Strings()(frames, 40)
+
+
+def test_every_pixel_of_ink_has_an_owner_or_is_a_mark(batch):
+    assert batch.ink.shape == (40, 1, 96, 160) and batch.owner.shape == (40, 96, 160)
+    assert batch.ink.min() >= 0 and batch.ink.max() <= 1
+    assert batch.owner.min() == MARK and 1 < batch.owner.max() <= 3 * LONGEST
+
+
+def test_characters_follow_one_another_from_left_to_right_and_line_by_line(batch):
+    for owner in batch.owner:
+        numbers_there = owner.unique()[owner.unique() > 0]
+        middles = [(owner == number).nonzero().float().mean(0) for number in numbers_there]
+        for one, other, number, following in zip(middles, middles[1:], numbers_there, numbers_there[1:]):
+            if (number - 1) // LONGEST == (following - 1) // LONGEST and following == number + 1:
+                assert one[1] < other[1] + 3
+
+
+def test_the_same_seed_writes_the_same_strings(frames):
+    inks = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        inks.append(Strings()(frames, 4).ink)
+    assert inks[0].equal(inks[1]) and not inks[0].equal(inks[2])
+
+
+def perfect_maps(owner: torch.Tensor) -> torch.Tensor:
+    """What the network would give for one picture if it knew whose its ink is."""
+    maps = torch.zeros(4, *owner.shape)
+    maps[0] = -9
+    maps[1] = torch.where(owner == MARK, 9.0, -9.0)
+    position = torch.stack(torch.meshgrid(*map(torch.arange, owner.shape), indexing="ij"))
+    for number in owner.unique()[owner.unique() > 0]:
+        pixels = (owner == number).nonzero()
+        centre = (pixels.amin(0) + pixels.amax(0)) // 2
+        maps[0, centre[0], centre[1]] = 9
+        maps[2:] = torch.where(owner == number, (centre[:, None, None] - position) / CHARACTER_SIZE, maps[2:])
+    return maps
+
+
+def two_bars() -> torch.Tensor:
+    """Two characters that touch, and a full stop."""
+    owner = torch.zeros(64, 96, dtype=torch.long)
+    owner[10:50, 20:30], owner[10:50, 30:40], owner[46:50, 60:64] = 1, 2, MARK
+    return owner
+
+
+def test_characters_that_touch_are_taken_apart_and_marks_left_out():
+    owner = two_bars()
+    found = find_characters((owner != 0).float(), perfect_maps(owner))
+    assert found.boxes.tolist() == [[10, 20, 50, 30], [10, 30, 50, 40]]
+    assert (found.owner == owner.clamp(min=0).numpy()).all() and (found.scores > 0.9).all()
+
+
+def test_large_ink_is_taken_apart_by_the_maps_of_a_smaller_copy():
+    owner = two_bars()
+    large = owner.repeat_interleave(3, 0).repeat_interleave(3, 1)
+    found = find_characters((large != 0).float(), perfect_maps(owner))
+    assert found.boxes.tolist() == [[30, 60, 150, 90], [30, 90, 150, 120]]
+
+
+def test_specks_are_no_characters():
+    owner = two_bars()
+    owner[5:8, 80:83] = 3
+    assert len(find_characters((owner != 0).float(), perfect_maps(owner)).boxes) == 2
+
+
+def test_no_ink_holds_no_characters():
+    found = find_characters(torch.zeros(32, 32), torch.full((4, 32, 32), -9.0))
+    assert found.boxes.shape == (0, 4) and len(found.scores) == 0
+
+
+def test_the_loss_is_smallest_for_what_is_right():
+    owner = two_bars()[None]
+    right = perfect_maps(owner[0])[None]
+    for wrong in (torch.zeros_like(right), right.roll(12, 3), right * torch.tensor([1, -1, 1, 1])[:, None, None]):
+        assert character_loss(right, owner) < character_loss(wrong, owner)
+
+
+def test_pictures_without_ink_have_a_loss_too():
+    loss = character_loss(torch.zeros(2, 4, 32, 32, requires_grad=True), torch.zeros(2, 32, 32, dtype=torch.long))
+    assert torch.isfinite(loss)
+
+
+def test_numbers_know_their_text_and_repeat_by_seed(frames):
+    labels, pixels = list("0123456789"), (frames * 255).byte()
+    some = list(numbers(pixels, labels, 40, seed=1))
+    again = list(numbers(pixels, labels, 40, seed=1))
+    assert [number.text for number in some] == [number.text for number in again]
+    assert all(np.array_equal(one.image, other.image) for one, other in zip(some, again))
+    lengths = {len(number.text) for number in some}
+    assert 1 in lengths and max(lengths) > 5 and {number.touches for number in some} == {True, False}
+    assert all(set(number.text) <= set("0123456789") for number in some)
