@@ -92,7 +92,8 @@ picture shows no character, or one that could be several. A page without ink giv
 The validation pictures were held out of the training data, by writer where the writers are known; "pages" are
 synthetic photos of the held-out digits. "answered" are those whose score reaches the threshold, which was chosen on
 {calibration["n"]:,} letters, symbols and scribbles: one in a hundred of them reaches it. The temperature of the scores,
-{calibration["temperature"]:.3f}, was fitted on the validation pictures. Every run reads the test split once, at its end.
+{calibration["temperature"]:.3f}, was fitted on the validation pictures. Every run reads the test split
+once, at its end.
 
 Recall of each label:
 
