@@ -42,6 +42,7 @@ from data_prep import (
     pairs,
     read_not_digits,
     to_pictures,
+    written_in_other_hands,
 )
 from data_prep.errors import first_line
 from digit_model import (
@@ -84,17 +85,17 @@ class DigitTrainingArguments(TrainingArguments):
     """transformers' TrainingArguments with the released recipe as defaults."""
 
     output_dir: str = field(default="runs/digit", metadata={"help": "Where the checkpoint and the card are written."})
-    num_train_epochs: float = field(default=15.0, metadata={"help": "Times that every training picture is seen."})
+    num_train_epochs: float = field(default=9.0, metadata={"help": "Times that every training picture is seen."})
     per_device_train_batch_size: int = field(default=192, metadata={"help": "Pictures a step and process."})
     per_device_eval_batch_size: int = field(default=500, metadata={"help": "Pictures a step of evaluation."})
-    pages_per_step: int = field(default=48, metadata={"help": "Synthetic pages a step and process."})
-    strings_per_step: int = field(default=6, metadata={"help": "Numbers a step and process."})
+    pages_per_step: int = field(default=32, metadata={"help": "Synthetic pages a step and process."})
+    strings_per_step: int = field(default=12, metadata={"help": "Numbers a step and process."})
     learning_rate: float = field(default=2e-3, metadata={"help": "Highest learning rate of AdamW."})
     weight_decay: float = field(default=0.02, metadata={"help": "Weight decay of AdamW."})
     lr_scheduler_type: str = field(default="cosine", metadata={"help": "How the learning rate falls."})
     warmup_steps: float = field(default=0.05, metadata={"help": "Share of the steps in which it rises first."})
     eval_strategy: str = field(default="steps", metadata={"help": "When the validation pictures are read."})
-    eval_steps: float = field(default=0.2, metadata={"help": "Steps, or share of all steps, between two such times."})
+    eval_steps: float = field(default=0.5, metadata={"help": "Steps, or share of all steps, between two such times."})
     save_strategy: str = field(default="epoch", metadata={"help": "When a checkpoint is saved."})
     save_total_limit: int | None = field(default=2, metadata={"help": "How many checkpoints are kept."})
     logging_steps: float = field(default=50, metadata={"help": "Steps between two lines of the log."})
@@ -117,6 +118,7 @@ class DigitTrainingArguments(TrainingArguments):
 
 SHARP_SHARE = 0.3  # of the plain frames that are read as they are: warping blurs, and what is read in use is sharp
 NOT_DIGITS_SHARE = 0.2  # letters, symbols and scribbles for every training picture
+HANDS_SHARE = 0.08  # digits in the hands of other countries, for every training picture
 PAIRS = 6  # two characters side by side, in every step, which are none of the labels either
 SMALL_PAGE = 96  # side of the pages in the first half of a run: 0.56 of the pixels, so more steps in the same time
 VALIDATION_NOT_DIGITS = 500
@@ -274,6 +276,8 @@ def train(model_args: ModelArguments, data_args: DataArguments, args: DigitTrain
         split: Pictures.of_frames(not_digits(count, labels, split), torch.full((count,), NO_LABEL), processor)
         for split, count in counts.items()
     }
+    drawn = written_in_other_hands(round(HANDS_SHARE * len(dataset["train"])), labels)
+    splits["train"]["other_hands"] = Pictures.of_frames(*drawn, processor)
     not_to_answer = [others["validation"]]
     if data_args.not_digits:
         not_to_answer.append(to_pictures(read_not_digits(data_args.not_digits), processor))

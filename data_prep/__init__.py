@@ -1,7 +1,9 @@
 """Pictures to train on: MNIST, custom pictures, their merge, augmentation, synthetic pages, and what is no digit."""
 
 from .augment import Augmentation
+from .corrections import Corrections
 from .errors import DataError
+from .hands import written_in_other_hands
 from .merge import DataArguments, count_table, merge
 from .not_digits import not_digits, pairs, read_not_digits
 from .numbers import Number, numbers, write_numbers
@@ -11,6 +13,7 @@ from .strings import StringBatch, Strings
 
 __all__ = [
     "Augmentation",
+    "Corrections",
     "DataArguments",
     "DataError",
     "Number",
@@ -29,4 +32,5 @@ __all__ = [
     "read_not_digits",
     "to_pictures",
     "write_numbers",
+    "written_in_other_hands",
 ]

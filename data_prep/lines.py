@@ -20,6 +20,7 @@ DIGIT_HEIGHT = 20 / FRAME_SIZE
 """Of a digit, as a share of its frame's side."""
 
 _MARKS = 64
+_TONES = 1024
 
 
 class Spelling(NamedTuple):
@@ -71,7 +72,9 @@ def spell(frames: torch.Tensor, count: torch.Tensor, marks: torch.Tensor) -> Spe
     place = torch.arange(LONGEST, device=device)
     ahead = (torch.rand(n, LONGEST, device=device) < 0.8).cumsum(1)  # a fifth of them say the one before again
     characters = (torch.arange(n, device=device)[:, None] + ahead - ahead[:, :1]) % n
-    is_mark = chance(n, 0.5, device)[:, 0] & (torch.rand(n, LONGEST, device=device) < 0.25) & (place > 0)
+    is_mark = chance(n, 0.5, device)[:, 0] & (torch.rand(n, LONGEST, device=device) < 0.25)
+    is_mark[:, 0] &= count > 1
+    is_mark[:, 1] &= ~is_mark[:, 0]  # something is to be read in every line
     mark = n + torch.randint(len(marks), (n, LONGEST), device=device)
     written = torch.cat([frames[:, 0], marks.to(frames)])[torch.where(is_mark, mark, characters)]
     is_string = count > 1
@@ -124,15 +127,14 @@ def write_line(line: Line, shape: tuple[int, int]) -> tuple[torch.Tensor, torch.
         from 1 on, -1 for a mark, 0 where there is none.
     """
     n, places = line.characters.shape
-    ink = torch.zeros(n, *shape, device=line.side.device)
-    owner = torch.zeros_like(ink, dtype=torch.long)
     rows, where = (line.characters > -2).nonzero(as_tuple=True)
     written = write(line.frames[rows, where, None], line.pen[rows], line.centres[rows, where], line.side[rows], shape)
-    number = torch.where(line.characters >= 0, torch.arange(1, places + 1, device=ink.device), -1)
-    for place in range(places):
-        here, row = written[where == place], rows[where == place]
-        owner[row] = torch.where(here > ink[row], number[row, place, None, None], owner[row])
-        ink[row] = torch.maximum(ink[row], here)
+    number = torch.where(line.characters >= 0, torch.arange(1, places + 1, device=written.device), 0)[rows, where]
+    # tone and number as one, so that the darkest on a pixel brings its number along
+    both = (written * _TONES).round().int() * _TONES + number[:, None, None].int()
+    both = torch.stack([of_page.amax(0) for of_page in both.split(rows.bincount(minlength=n).tolist())])
+    ink, owner = both // _TONES / _TONES, (both % _TONES).long()
+    owner = torch.where(owner == 0, -1, owner)
     return ink, owner * (ink >= 0.5)
 
 

@@ -14,8 +14,9 @@ from datasets import Dataset, load_dataset
 from datasets.data_files import EmptyDatasetError
 from datasets.exceptions import DatasetNotFoundError
 from matplotlib.ft2font import FT2Font
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageFont, ImageOps
 
+from .drawing import FINE, canvas, curve, pen
 from .errors import DataError
 from .mnist import FRAME_SIZE
 
@@ -111,23 +112,15 @@ def _characters(path: Path) -> list[str]:
     return [chr(code) for codes in _RANGES for code in codes if code in there and chr(code) not in _LOOKALIKES]
 
 
-_FINE = 4  # everything is drawn this much larger, so that edges are soft
-
-
-def _canvas() -> tuple[Image.Image, ImageDraw.ImageDraw]:
-    canvas = Image.new("L", (FRAME_SIZE * _FINE, FRAME_SIZE * _FINE))
-    return canvas, ImageDraw.Draw(canvas)
-
-
 def _letter(random: np.random.Generator, path: Path, letter: str) -> Image.Image:
     """
     A letter as no font has it: bolder, hollow, slanted, turned or stretched. Its longest side is about 20 pixels, as
     the frame step makes it, or it fills the frame, as in a picture that was cut out.
     """
-    canvas, draw = _canvas()
+    sheet, draw = canvas()
     is_hollow, bold = random.random() < 0.1, int(random.choice([0, 0, 1, 3, 5]))
     draw.text(
-        (canvas.width / 2, canvas.height / 2),
+        (sheet.width / 2, sheet.height / 2),
         letter,
         anchor="mm",
         font=ImageFont.truetype(str(path), 70),
@@ -138,80 +131,66 @@ def _letter(random: np.random.Generator, path: Path, letter: str) -> Image.Image
     turn, slant = random.normal(0, 0.15), random.normal(0, 0.2)
     stretch = np.exp(random.normal(0, 0.2))
     matrix = np.array([[np.cos(turn), np.sin(turn) + slant], [-np.sin(turn), np.cos(turn)]]) / [stretch, 1]
-    offset = canvas.width / 2 - matrix.sum(1) * canvas.width / 2
+    offset = sheet.width / 2 - matrix.sum(1) * sheet.width / 2
     coefficients = np.column_stack([matrix, offset]).flatten()
-    canvas = canvas.transform(canvas.size, Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR)
-    letter_image = canvas.crop(canvas.getbbox())
+    sheet = sheet.transform(sheet.size, Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR)
+    letter_image = sheet.crop(sheet.getbbox())
     longest = FRAME_SIZE if random.random() < 0.3 else random.uniform(18, 22)
-    letter_image = ImageOps.contain(letter_image, (round(longest * _FINE),) * 2)
-    frame, _ = _canvas()
+    letter_image = ImageOps.contain(letter_image, (round(longest * FINE),) * 2)
+    frame, _ = canvas()
     frame.paste(letter_image, tuple((frame.width - side) // 2 for side in letter_image.size))
-    return frame.reduce(_FINE)
-
-
-def _pen(random: np.random.Generator) -> int:
-    return int(random.uniform(1.2, 4.5) * _FINE)
-
-
-def _curve(points: np.ndarray, steps: int = 12) -> list[tuple[float, float]]:
-    """A smooth line through points (P, 2), as Catmull and Rom draw it."""
-    before, here, after, beyond = points[:-3], points[1:-2], points[2:-1], points[3:]
-    t = np.linspace(0, 1, steps)[:, None, None]
-    curve = here + (after - before) / 2 * t
-    curve = curve + (before - 2.5 * here + 2 * after - beyond / 2) * t**2
-    curve = curve + ((beyond - before) / 2 + 1.5 * (here - after)) * t**3
-    return [tuple(point) for point in curve.transpose(1, 0, 2).reshape(-1, 2)]
+    return frame.reduce(FINE)
 
 
 def _scribble(random: np.random.Generator) -> Image.Image:
     """Back and forth, as one tries out a pen or crosses something out."""
-    canvas, draw = _canvas()
+    sheet, draw = canvas()
     turns = random.integers(7, 18)
     along = np.linspace(0.1, 0.9, turns) + random.normal(0, 0.04, turns)
     across = 0.5 + np.where(np.arange(turns) % 2, 0.35, -0.35) * random.uniform(0.4, 1, turns)
     angle = random.uniform(0, np.pi)
     points = np.stack([along, across], 1) - 0.5
     points = points @ np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) + 0.5
-    draw.line(_curve(points * canvas.width), fill=255, width=_pen(random), joint="curve")
-    return canvas.reduce(_FINE)
+    draw.line(curve(points * sheet.width), fill=255, width=pen(random), joint="curve")
+    return sheet.reduce(FINE)
 
 
 def _loops(random: np.random.Generator) -> Image.Image:
     """A line that wanders about."""
-    canvas, draw = _canvas()
-    points = random.uniform(0.1, 0.9, (random.integers(9, 16), 2)) * canvas.width
-    draw.line(_curve(points), fill=255, width=_pen(random), joint="curve")
-    return canvas.reduce(_FINE)
+    sheet, draw = canvas()
+    points = random.uniform(0.1, 0.9, (random.integers(9, 16), 2)) * sheet.width
+    draw.line(curve(points), fill=255, width=pen(random), joint="curve")
+    return sheet.reduce(FINE)
 
 
 def _hatching(random: np.random.Generator) -> Image.Image:
     """Straight lines anywhere, four or more."""
-    canvas, draw = _canvas()
+    sheet, draw = canvas()
     for _ in range(random.integers(4, 10)):
-        draw.line([tuple(point) for point in random.uniform(4, canvas.width - 4, (2, 2))], 255, _pen(random))
-    return canvas.reduce(_FINE)
+        draw.line([tuple(point) for point in random.uniform(4, sheet.width - 4, (2, 2))], 255, pen(random))
+    return sheet.reduce(FINE)
 
 
 def _dashes(random: np.random.Generator) -> Image.Image:
     """One to three level strokes: a dash, an equals sign."""
-    canvas, draw = _canvas()
+    sheet, draw = canvas()
     count, slope = random.integers(1, 4), random.normal(0, 0.1)
-    half = random.uniform(8, 11) * _FINE
+    half = random.uniform(8, 11) * FINE
     for number in range(count):
-        middle = canvas.height / 2 + (number - (count - 1) / 2) * random.uniform(4, 8) * _FINE
-        ends = [(canvas.width / 2 + side * half, middle + side * half * slope) for side in (-1, 1)]
-        draw.line(ends, fill=255, width=_pen(random))
-    return canvas.reduce(_FINE)
+        middle = sheet.height / 2 + (number - (count - 1) / 2) * random.uniform(4, 8) * FINE
+        ends = [(sheet.width / 2 + side * half, middle + side * half * slope) for side in (-1, 1)]
+        draw.line(ends, fill=255, width=pen(random))
+    return sheet.reduce(FINE)
 
 
 def _blots(random: np.random.Generator) -> Image.Image:
     """Dots and spots, three or more."""
-    canvas, draw = _canvas()
+    sheet, draw = canvas()
     for _ in range(random.integers(3, 14)):
-        x, y = random.uniform(12, canvas.width - 12, 2)
+        x, y = random.uniform(12, sheet.width - 12, 2)
         width, height = random.uniform(2, 16, 2)
         draw.ellipse([x - width, y - height, x + width, y + height], fill=255)
-    return canvas.reduce(_FINE)
+    return sheet.reduce(FINE)
 
 
 def _noise(random: np.random.Generator) -> Image.Image:

@@ -1,0 +1,123 @@
+"""Pictures that visitors of the app have labelled, kept as a custom dataset: `<label>/<writer>_<digest>.png`."""
+
+import hashlib
+import io
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from huggingface_hub import CommitScheduler
+from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.utils import httpx
+from PIL import Image, ImageOps
+
+from .errors import DataError, first_line
+
+MAX_SIDE = 1024
+"""Of a picture that is kept, in pixels; a larger one is shrunk."""
+
+MAX_BYTES = 2**30
+"""Of all pictures together, beyond which no more are kept."""
+
+MINUTES_BETWEEN_COMMITS = 5
+
+
+class Corrections:
+    """
+    A folder of labelled pictures that only grows by whole pictures: a file is complete when it gets its name, and the
+    folder can be given to `python train.py --custom_data` at any time.
+
+    Attributes:
+        folder: Where they are.
+        labels: What a picture may be labelled.
+        max_bytes: Of all pictures together.
+    """
+
+    def __init__(self, folder: str | Path, labels: list[str], max_bytes: int = MAX_BYTES):
+        self.folder, self.labels, self.max_bytes = Path(folder), labels, max_bytes
+        self._lock = threading.Lock()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for unfinished in self.folder.glob(".*.part"):
+            unfinished.unlink()
+        self._bytes = sum(path.stat().st_size for path in self.folder.glob("*/*.png"))
+
+    def publish_to(self, repo_id: str, token: str | None = None) -> CommitScheduler:
+        """
+        From now on, new pictures go to a dataset on the Hub every few minutes.
+
+        Raises:
+            DataError: If the Hub cannot be reached or refuses; the pictures are kept in the folder all the same.
+        """
+        try:
+            scheduler = CommitScheduler(
+                repo_id=repo_id,
+                repo_type="dataset",
+                folder_path=self.folder,
+                every=MINUTES_BETWEEN_COMMITS,
+                allow_patterns="*/*.png",
+                token=token,
+            )
+        except (OSError, ValueError, HfHubHTTPError, httpx.HTTPError) as error:
+            raise DataError(
+                f"Corrections cannot be published to {repo_id} ({first_line(error)}); they are kept in {self.folder}."
+            ) from None
+        self._lock = scheduler.lock
+        return scheduler
+
+    def add(self, image: Image.Image, label: str, writer: str) -> Path:
+        """
+        Keeps a picture. One that is there already is not kept twice; under another label it moves there.
+
+        Args:
+            image: Any mode; only its pixels are kept, and not where or with what it was taken.
+            label: One of `labels`.
+            writer: Who brought it, by a name that tells nothing else about them; letters and digits.
+
+        Returns:
+            Its file, which is on the disk by then.
+
+        Raises:
+            DataError: If the label is none of `labels`, or the folder is full.
+        """
+        if label not in self.labels:
+            raise DataError(f"{label!r} is none of the labels {', '.join(self.labels)}; choose one of them.")
+        content = _png(image)
+        digest = hashlib.sha256(content).hexdigest()[:24]
+        path = self.folder / label / f"{writer}_{digest}.png"
+        with self._lock:
+            there = list(self.folder.glob(f"*/*_{digest}.png"))
+            if any(other.parent == path.parent for other in there):
+                return path if path in there else there[0]
+            if self._bytes + len(content) > self.max_bytes:
+                raise DataError("No more corrections can be kept: the folder is full. Thank you all the same.")
+            _write(content, path, self.folder / f".{digest}.part")
+            self._bytes += len(content)
+            for other in there:
+                self._bytes -= other.stat().st_size
+                other.unlink()
+        return path
+
+
+def _png(image: Image.Image) -> bytes:
+    upright = ImageOps.exif_transpose(image)
+    upright = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
+    upright.thumbnail((MAX_SIDE, MAX_SIDE))
+    upright.info.clear()
+    content = io.BytesIO()
+    upright.save(content, "PNG")
+    return content.getvalue()
+
+
+def _write(content: bytes, path: Path, unfinished: Path) -> None:
+    """A file gets its name when all of it is on the disk."""
+    path.parent.mkdir(exist_ok=True)
+    with unfinished.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+    with suppress(OSError):  # a folder can be synced on POSIX alone
+        folder = os.open(path.parent, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)

@@ -1,0 +1,142 @@
+"""
+Digits as people write them whose hands are in no dataset that may be trained on: a 1 that is nearly a lambda, a 4 like
+an h, a 9 whose loop crosses its stem, a 0 that ends in a tail.
+
+MNIST was written in one country and the custom pictures in another. Every style here is one of those that are described
+as usual somewhere (https://en.wikipedia.org/wiki/Regional_handwriting_variation), given by the few points that a pen
+passes; each digit that is drawn bends, slants and stretches them anew.
+"""
+
+import numpy as np
+import torch
+from PIL import Image, ImageChops
+
+from .drawing import FINE, canvas, curve, pen
+from .mnist import FRAME_SIZE
+
+# x to the right and y down, the digit from y 0 to 100; a point that is said twice is a corner; "/" lifts the pen
+_STYLES = {
+    "0": [
+        "30,0 5,25 0,55 12,90 32,100 55,80 60,45 50,12 30,0 18,6",
+        "35,2 8,25 0,60 15,95 38,100 60,75 60,35 42,5 30,5 38,20 60,20 95,6",  # a tail to the next one
+        "40,4 10,20 0,60 15,95 40,100 62,70 58,25 40,2 45,-5 70,-2 100,-12",
+        "-35,20 0,8 40,2 10,20 0,60 15,95 40,100 62,70 58,25 36,4",  # a stroke from the one before
+        "25,15 45,0 10,8 0,55 15,95 38,100 60,75 60,35 42,4 28,8 30,25",  # a small loop where it closes
+        "30,0 5,25 0,55 12,90 32,100 55,80 60,45 50,12 30,0 18,6 / 62,-2 62,-2 -4,102 -4,102",
+    ],
+    "1": [
+        "5,0 5,0 0,100 0,100",
+        "0,25 30,0 30,0 25,100 25,100",
+        "0,55 38,0 38,0 34,100 34,100",  # an upstroke half as long as the stem
+        "0,85 45,0 45,0 40,100 40,100",  # or as long as it
+        "0,70 28,20 42,0 46,12 40,50 34,100",  # with a round top
+        "0,65 35,10 40,0 30,0 28,12 30,50 26,100",  # with a loop at its top
+        "0,28 25,0 25,0 25,100 25,100 / 0,100 0,100 52,99 52,99",  # with a foot
+        "0,35 28,0 28,0 22,82 30,100 52,88",
+    ],
+    "2": [
+        "2,25 12,5 35,0 55,15 50,40 25,70 0,100 0,100 65,100 65,100",
+        "4,28 12,5 35,0 55,15 50,40 28,75 8,98 -2,88 12,80 38,94 62,100 78,88",  # a loop at its foot
+        "20,30 6,26 10,6 36,0 58,16 50,42 26,74 2,96 2,96 30,90 66,100",
+        "12,36 0,20 20,0 50,4 62,28 46,64 16,96 2,90 12,78 36,90 72,102",  # nearly a Q
+    ],
+    "3": [
+        "2,15 25,0 50,12 48,35 22,47 22,47 52,58 60,80 35,100 0,88",
+        "0,2 0,2 55,0 55,0 22,40 22,40 50,50 60,75 40,100 0,90",  # a flat top
+        "2,15 25,0 50,15 40,40 16,50 20,42 42,48 58,70 40,98 0,90",  # a loop in its middle
+    ],
+    "4": [
+        "45,0 45,0 0,65 0,65 70,65 70,65 / 47,0 47,0 46,100 46,100",
+        "10,0 10,0 0,50 0,50 60,50 60,50 / 55,0 55,0 50,100 50,100",  # open
+        "32,0 32,0 0,62 0,62 70,56 70,56 / 52,32 52,32 38,100 38,100",  # like an h
+        "34,0 34,0 2,54 8,62 36,50 58,26 58,26 44,100 44,100",  # without lifting the pen
+        "6,4 4,38 24,50 50,36 60,4 60,4 55,50 44,100",  # like a y
+        "28,0 0,60 10,64 62,56 62,56 / 50,20 50,20 46,70 36,100",
+    ],
+    "5": [
+        "10,2 10,2 5,42 5,42 30,38 55,55 50,85 20,100 0,90 / 10,2 10,2 60,0 60,0",
+        "60,0 60,0 15,2 15,2 8,42 8,42 32,36 55,55 50,88 20,100 0,90",
+        "60,3 25,2 8,20 20,42 48,58 50,85 20,100 0,92",  # like an S
+        "10,10 10,10 5,45 5,45 30,42 55,58 50,86 20,100 0,90 / 20,6 20,6 75,-6 75,-6",  # a flag on its own
+    ],
+    "6": [
+        "50,0 20,20 2,60 10,92 30,100 52,85 50,62 30,52 10,65",
+        "35,0 35,0 5,55 5,85 25,100 50,88 48,62 25,55 6,75",  # a straight back
+        "10,0 10,0 0,95 0,95 50,100 50,100 50,50 50,50 2,52 2,52",  # square
+        "55,12 45,0 20,15 2,55 10,92 32,100 55,80 48,55 20,55 8,75",
+        "48,0 14,30 0,70 14,98 40,96 52,72 34,58 10,72 24,88 60,76",  # a tail to the next one
+    ],
+    "7": [
+        "0,2 0,2 60,0 60,0 20,100 20,100",
+        "0,2 0,2 60,0 60,0 25,100 25,100 / 8,50 8,50 62,45 62,45",
+        "0,22 4,2 4,2 60,0 60,0 25,100 25,100 / 8,52 8,52 62,46 62,46",  # a hook and a bar
+        "0,22 4,2 4,2 60,0 60,0 25,100 25,100",
+        "0,15 15,0 35,10 60,0 60,0 35,45 20,100",  # a wave
+        "0,12 28,2 62,2 50,30 25,70 20,100 / 10,55 10,55 60,48 60,48",
+    ],
+    "8": [
+        "50,10 30,0 10,15 20,40 45,60 50,85 28,100 5,85 15,60 40,38 50,12 42,3",
+        "30,0 10,10 10,35 30,46 48,33 48,10 30,0 22,2 / 30,46 3,60 5,90 30,100 55,88 55,60 30,46 20,48",
+        "15,0 20,30 45,60 50,85 28,100 5,85 15,60 40,35 55,2",  # open
+    ],
+    "9": [
+        "50,10 25,0 3,20 10,45 35,45 52,15 52,15 50,100 50,100",
+        "50,10 25,0 3,20 10,45 35,45 52,15 50,60 35,95 5,98",
+        "50,8 25,0 3,20 12,45 40,40 52,10 52,10 50,75 30,100 5,90",  # like a g
+        "0,46 36,42 56,18 34,0 8,14 18,42 38,66 34,100",  # its loop crosses the stem
+        "6,30 12,6 36,0 58,14 52,38 28,46 8,34 / 30,44 30,44 26,100 26,100",
+        "10,40 4,14 30,0 54,14 48,40 30,50 14,44 34,56 36,76 30,100 22,84 34,60",  # a small loop at its foot
+        "14,100 18,40 14,12 36,0 60,14 52,40 28,50 8,42",  # like a P
+    ],
+}
+
+
+def written_in_other_hands(count: int, labels: list[str], seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    Args:
+        count: How many.
+        labels: What the model is to name, of which only the digits are drawn.
+        seed: The same seed draws the same.
+
+    Returns:
+        Frames uint8 (count, 1, 28, 28), ink bright, and the index of each one's label, int64 (count,); none where
+        there is no digit among the labels.
+    """
+    random = np.random.default_rng(seed)
+    known = [index for index, label in enumerate(labels) if label in _STYLES]
+    chosen = random.choice(known, count) if known else np.empty(0, dtype=int)
+    frames = np.empty((len(chosen), 1, FRAME_SIZE, FRAME_SIZE), dtype=np.uint8)
+    for frame, index in zip(frames, chosen):
+        styles = _STYLES[labels[index]]
+        frame[0] = _drawn(random, styles[random.integers(len(styles))])
+    return torch.from_numpy(frames), torch.from_numpy(chosen)
+
+
+def _drawn(random: np.random.Generator, style: str) -> Image.Image:
+    """Its longest side is about 20 pixels and its centre of mass in the middle, as the frame step makes it."""
+    strokes = [np.array([point.split(",") for point in stroke.split()], float) / 100 for stroke in style.split("/")]
+    slant, turn, stretch = random.normal(-0.2, 0.25), random.normal(0, 0.06), np.exp(random.normal(0, 0.25))
+    matrix, loose = np.array([[stretch, slant], [turn, 1]]), random.uniform(0.01, 0.05)
+    lines = [np.array(curve(_shaken(random, stroke, loose) @ matrix.T)) for stroke in strokes]
+    corner, end = (reach(np.concatenate(lines), axis=0) for reach in (np.min, np.max))
+    width = pen(random, thickest=3.4)
+    scale = (random.uniform(19, 21) * FINE - width) / (end - corner).max()
+    ink, draw = canvas()
+    for line in lines:
+        draw.line([tuple(point) for point in (line - corner) * scale + width], 255, width, joint="curve")
+        for tip in (line[0], line[-1]):
+            draw.circle(tuple((tip - corner) * scale + width), width / 2, 255)
+    return _centred(ink).reduce(FINE)
+
+
+def _shaken(random: np.random.Generator, points: np.ndarray, loose: float) -> np.ndarray:
+    """Points (P, 2), each a little elsewhere, but those at the same place still there; the ends are said once more."""
+    places, which = np.unique(points, axis=0, return_inverse=True)
+    points = (places + random.normal(0, loose, places.shape))[which.flatten()]
+    return points[[0, *range(len(points)), -1]]
+
+
+def _centred(ink: Image.Image) -> Image.Image:
+    rows, columns = np.asarray(ink, dtype=float).sum(1), np.asarray(ink, dtype=float).sum(0)
+    middle = [(mass * np.arange(len(mass))).sum() / mass.sum() for mass in (columns, rows)]
+    return ImageChops.offset(ink, *(round(ink.width / 2 - place) for place in middle))
