@@ -11,6 +11,7 @@ import json
 import sys
 from pathlib import Path
 
+import datasets
 from tqdm.auto import tqdm
 
 from .checkpoint import PRETRAINED, CheckpointError, load_checkpoint
@@ -19,7 +20,7 @@ from .labelled_pictures import DatasetError, load_labelled
 from .model_card import model_card
 from .number_evaluation import measure_numbers, number_row, read_numbers
 from .pipeline_digit import PIPELINES
-from .reader import COLUMNS, NumberReader, ReaderError, find_pictures, read_in_processes, rows_there
+from .reader import COLUMNS, NumberReader, ReaderError, find_pictures, read_in_processes, rows_there, usual_processes
 from .report import write_number_report, write_report
 
 
@@ -30,12 +31,15 @@ def read(args: argparse.Namespace) -> None:
     if target and target.exists() and not args.resume:
         raise ReaderError(f"{target} exists: pass --resume to go on after its rows, or name another file.")
     there = rows_there(target, files) if target else 0
+    datasets.disable_progress_bars()  # the command has one of its own
     load_checkpoint(args.model)  # so that a missing one is said before any process starts
     reader = NumberReader(args.model, args.device, args.batch_size)
-    if args.num_proc > 1:
-        rows = read_in_processes(reader, files[there:], args.num_proc)
+    files_left = files[there:]
+    processes = args.num_proc or usual_processes(files_left, args.device)
+    if processes > 1:
+        rows = read_in_processes(reader, files_left, processes)
     else:
-        rows = reader.read(zip(files[there:], files[there:]))
+        rows = reader.read(zip(files_left, files_left))
     table = target.open("a", newline="", encoding="utf-8") if target else sys.stdout
     writer, unreadable = csv.DictWriter(table, COLUMNS), 0
     if there == 0:
@@ -123,7 +127,7 @@ def main() -> None:
     command.add_argument("pictures", nargs="+", metavar="PICTURE", help="files, or folders of them")
     command.add_argument("--csv", metavar="FILE", help="write the rows there instead of printing them")
     command.add_argument("--resume", action="store_true", help="go on after the rows that the file has")
-    command.add_argument("--num_proc", type=int, default=1, help="processes that read side by side")
+    command.add_argument("--num_proc", type=int, help="processes that read side by side; one for every CPU if none")
     command.add_argument("--quiet", action="store_true", help="show no progress bar")
     add_model_arguments(command)
     command.set_defaults(run=read)

@@ -4,10 +4,13 @@ import csv
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import torch
 from datasets import Dataset
 from PIL import Image
 
@@ -18,7 +21,10 @@ from .pipeline_digit import NumberReadingPipeline
 COLUMNS = ["file", "text", "score", "error"]
 """Of a table: the picture, the numbers on it, how sure that is, in [0, 1], and why it could not be read."""
 
-_BLOCK = 512  # pictures that each process of several is given at once
+Picture = str | BytesIO | Image.Image | np.ndarray
+"""A path, the bytes of a file, or a picture that is open."""
+
+_BLOCK = 128  # pictures that each process of several is given at once
 
 
 class ReaderError(ValueError):
@@ -33,9 +39,15 @@ class NumberReader:
     Pictures are decoded in threads while the model reads those before them.
     """
 
-    def __init__(self, model: str = PRETRAINED, device: str | None = None, batch_size: int = 32):
+    def __init__(
+        self,
+        model: str = PRETRAINED,
+        device: str | None = None,
+        batch_size: int = 32,
+        pipeline: NumberReadingPipeline | None = None,
+    ):
         self.model, self.device, self.batch_size = model, device, batch_size
-        self._pipeline = None
+        self._pipeline = pipeline
 
     def __getstate__(self) -> dict:
         """Other processes load the model themselves."""
@@ -61,8 +73,8 @@ class NumberReader:
         rows = list(self.read(zip(names, batch.get("image", names))))
         return {column: [row[column] for row in rows] for column in COLUMNS}
 
-    def read(self, pictures: Iterable[tuple[str, str | Image.Image | np.ndarray]]) -> Iterator[dict]:
-        """Names and pictures -> a row each, in their order."""
+    def read(self, pictures: Iterable[tuple[str, Picture | UnreadableImageError]]) -> Iterator[dict]:
+        """Names and pictures, or why there is none, -> a row each, in their order."""
         pictures, preprocess = iter(pictures), self.pipeline.preprocess
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
 
@@ -92,8 +104,10 @@ class NumberReader:
                 yield {"file": name, "text": reading["text"], "score": round(reading["score"], 6), "error": ""}
 
 
-def _or_sentence(preprocess: Callable, picture: str | Image.Image | np.ndarray) -> dict | str:
+def _or_sentence(preprocess: Callable, picture: Picture | UnreadableImageError) -> dict | str:
     try:
+        if isinstance(picture, UnreadableImageError):
+            raise picture
         return preprocess(picture)
     except UnreadableImageError as error:
         return str(error)
@@ -118,14 +132,29 @@ def find_pictures(places: list[str]) -> list[str]:
     return found
 
 
+def usual_processes(files: list[str], device: str | None) -> int:
+    """One for every CPU where there are pictures enough for them all; one where something faster than CPUs reads."""
+    if device not in (None, "cpu") or (device is None and torch.accelerator.is_available()):
+        return 1
+    return max(1, min(os.cpu_count(), len(files) // _BLOCK))
+
+
 def read_in_processes(reader: NumberReader, files: list[str], processes: int) -> Iterator[dict]:
     """The same rows from several processes, each of which reads shards of a `datasets.Dataset`."""
     step = _BLOCK * processes
     for start in range(0, len(files), step):
         block = Dataset.from_dict({"file": files[start : start + step]})
-        yield from block.map(
-            reader, batched=True, batch_size=reader.batch_size, num_proc=min(processes, len(block)), desc=None
-        )
+        read = partial(_in_one_thread, reader)
+        yield from block.map(read, batched=True, batch_size=reader.batch_size, num_proc=min(processes, len(block)))
+
+
+def _in_one_thread(reader: NumberReader, batch: dict[str, list]) -> dict[str, list]:
+    """
+    Pictures are too small for several threads to be worth it, and a process that was forked off one whose threads had
+    computed would wait for its copies of them for ever.
+    """
+    torch.set_num_threads(1)
+    return reader(batch)
 
 
 def rows_there(path: Path, files: list[str]) -> int:
