@@ -34,3 +34,25 @@ def draw_reading(image: Image.Image, reading: dict, longest: int = 1024) -> Imag
         anchor, height = ("lb", top - 2 * line) if top > font.size + 4 else ("lt", bottom + 2 * line)
         draw.text((left, height), text, fill=color, font=font, anchor=anchor, stroke_width=line, stroke_fill="white")
     return figure
+
+
+def draw_looks(ink: Image.Image, frames: list[Image.Image], side: int = 112) -> Image.Image:
+    """
+    What a model saw, dark on white: the ink of a picture, and below it each of its frames, enlarged.
+
+    Args:
+        ink: Grey, bright where something is written.
+        frames: Grey, bright where something is written, all of one size.
+        side: Of an enlarged frame, in pixels.
+    """
+    gap, width = 6, 4 * side + 3 * 6
+    shown = ImageOps.contain(ink, (width, 2 * side), Image.Resampling.BILINEAR)
+    columns = 4 if len(frames) <= 4 else 10
+    cell = (width - (columns - 1) * gap) // columns
+    rows = -(-len(frames) // columns)
+    sheet = Image.new("L", (width, shown.height + rows * (cell + gap)), 255)
+    sheet.paste(ImageOps.invert(shown), ((width - shown.width) // 2, 0))
+    for index, frame in enumerate(frames):
+        place = index % columns * (cell + gap), shown.height + gap + index // columns * (cell + gap)
+        sheet.paste(ImageOps.invert(frame.resize((cell, cell), Image.Resampling.NEAREST)), place)
+    return sheet

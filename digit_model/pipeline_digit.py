@@ -37,6 +37,9 @@ class NumberReadingPipeline(Pipeline):
 
     Gives of each picture `{"text", "score", "digits": [{"label", "score", "box", "top"}]}`. Boxes are in pixels of the
     upright picture; `?` in the text is a sign that the model will not stand behind; lines are joined by a newline.
+
+    With `with_images=True` it also gives what the model saw, as grey PIL pictures: the "ink" of the whole picture, and
+    the "frame" of each digit.
     """
 
     _load_tokenizer = False
@@ -44,8 +47,8 @@ class NumberReadingPipeline(Pipeline):
     _load_feature_extractor = False
     _load_processor = False
 
-    def _sanitize_parameters(self, top_k: int | None = None):
-        return {}, {}, {} if top_k is None else {"top_k": top_k}
+    def _sanitize_parameters(self, top_k: int = 3, with_images: bool = False):
+        return {}, {}, {"top_k": top_k, "with_images": with_images}
 
     def preprocess(self, image):
         grey = self.image_processor.process_image(image if hasattr(image, "shape") else open_image(image))
@@ -65,19 +68,22 @@ class NumberReadingPipeline(Pipeline):
         likeliest = [max(each, key=lambda reading: reading[1].max() if len(reading[1]) else 0) for each in readings]
         return {"readings": [(size, *best) for size, best in zip(_unnested(model_inputs["sizes"]), likeliest)]}
 
-    def postprocess(self, model_outputs, top_k=3):
+    def postprocess(self, model_outputs, top_k=3, with_images=False):
         readings = model_outputs["readings"]
         size, writing, scores = readings[0] if isinstance(readings, list) else readings
         config = self.model.config
+        seen = {"ink": _to_image(writing.ink)} if with_images else {}
         if len(scores) == 0 or scores.max() < _NOTHING:
-            return {"text": "", "score": 0.0, "digits": []}
+            return {"text": "", "score": 0.0, "digits": []} | seen
         boxes = np.rint(writing.boxes * size.repeat(2).numpy()).astype(int)
         digits = [self._digit(*each, top_k) for each in zip(boxes.tolist(), scores)]
+        if with_images:
+            digits = [digit | {"frame": _to_image(frame[0])} for digit, frame in zip(digits, writing.frames)]
         certainty = certainties(config.number_powers, scores.amax(-1).numpy(), writing.scores)
         signs = [d["label"] if c >= config.number_threshold else UNREADABLE for d, c in zip(digits, certainty)]
         breaks = ["\n" if line != previous else "" for line, previous in zip(writing.lines[1:], writing.lines)]
         text = "".join(between + sign for between, sign in zip(["", *breaks], signs))
-        return {"text": text, "score": float(certainty.prod()), "digits": digits}
+        return {"text": text, "score": float(certainty.prod()), "digits": digits} | seen
 
     def _digit(self, box: list[int], scores: torch.Tensor, top_k: int) -> dict:
         best = scores.topk(min(top_k, len(scores)))
@@ -92,6 +98,11 @@ def certainties(powers: list[float], label_scores: np.ndarray, character_scores:
     each to its power. The score of a number is the product of those of its signs.
     """
     return label_scores ** powers[0] * character_scores ** powers[1]
+
+
+def _to_image(values: torch.Tensor) -> Image.Image:
+    """(H, W) in [0, 1]"""
+    return Image.fromarray((values * 255).round().byte().cpu().numpy())
 
 
 def _unnested(batch: list) -> list:

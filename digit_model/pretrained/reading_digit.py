@@ -43,12 +43,14 @@ class Writing:
         scores: float (K,), in [0, 1], how sure it is that each is one character.
         frames: (K, 1, frame_size, frame_size), what the classifier is to read.
         lines: int (K,), the number of each one's line.
+        ink: (H, W) in [0, 1], what was found to be written on the picture.
     """
 
     boxes: np.ndarray
     scores: np.ndarray
     frames: torch.Tensor
     lines: np.ndarray
+    ink: torch.Tensor
 
 
 @torch.inference_mode()
@@ -112,6 +114,13 @@ def _fitted(page: tuple[int, int], size: tuple[int, int]) -> tuple[np.ndarray, n
     """
     covered = np.array([size[1], size[0]]) * min(page[1] / size[0], page[0] / size[1])
     return (np.array(page) - covered) / 2, covered
+
+
+def _of_picture(ink: torch.Tensor, page: tuple[int, int], size: tuple[int, int]) -> torch.Tensor:
+    """The part of a page's ink (H, W) that the picture covers."""
+    start, covered = _fitted(page, size)
+    (top, left), (bottom, right) = np.floor(start).astype(int), np.ceil(start + covered).astype(int)
+    return ink[top:bottom, left:right]
 
 
 def _to_shares(boxes: np.ndarray, page: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
@@ -224,13 +233,16 @@ def _writing(
     alone = [_alone(ink, characters, number) for number in order]
     frames = [model.frame(torch.stack(alone[start : start + 256])) for start in range(0, len(alone), 256)]
     none = ink.new_zeros(0, 1, model.config.frame_size, model.config.frame_size)
-    return Writing(boxes[order], characters.scores[order], torch.cat([none, *frames]), lines)
+    return Writing(
+        boxes[order], characters.scores[order], torch.cat([none, *frames]), lines, _of_picture(ink, page, size)
+    )
 
 
 def _as_one(model: PreTrainedModel, ink: torch.Tensor, page: tuple[int, int], size: tuple[int, int]) -> Writing:
     rows, columns = (ink >= MIN_INK).nonzero().T
     box = np.array([[rows.min(), columns.min(), rows.max() + 1, columns.max() + 1]])
-    return Writing(_to_shares(box, page, size), np.ones(1), model.frame(ink[None, None]), np.zeros(1, dtype=int))
+    frames, shown = model.frame(ink[None, None]), _of_picture(ink, page, size)
+    return Writing(_to_shares(box, page, size), np.ones(1), frames, np.zeros(1, dtype=int), shown)
 
 
 def _alone(ink: torch.Tensor, characters: Characters, number: int) -> torch.Tensor:

@@ -1,0 +1,145 @@
+"""A picture to an answer that can be shown: what it says, how sure that is, and what the model saw."""
+
+from dataclasses import dataclass
+from heapq import nlargest
+from itertools import product
+from math import prod
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+
+from .figure import draw_looks, draw_reading
+from .image_processing_digit import DigitImageProcessor, open_image
+from .modeling_digit import DigitForImageClassification
+from .pipeline_digit import UNREADABLE, NumberReadingPipeline
+
+_PLAUSIBLE = 0.1  # score from which on a label is worth naming
+_WEAKEST = 4  # signs of a number whose other labels are tried
+
+
+@dataclass
+class Answer:
+    """
+    Attributes:
+        text: The best guess, "" where there is nothing to read. Lines are joined by a newline.
+        sure: The same with a `?` for each sign that the model will not stand behind.
+        scores: The three likeliest texts, best first, each with its score in [0, 1].
+        frames: (K, 1, frame_size, frame_size) in [0, 1], what the classifier looked at, in the order of the text.
+        characters: K pictures, each character on its own as it is on the picture.
+        figure: The picture with a box around each character and the answer above it.
+        looks: The ink and the frames, None where there is no ink.
+    """
+
+    text: str
+    sure: str
+    scores: dict[str, float]
+    frames: torch.Tensor
+    characters: list[Image.Image]
+    figure: Image.Image
+    looks: Image.Image | None
+
+    @property
+    def is_sure(self) -> bool:
+        return self.text != "" and UNREADABLE not in self.sure
+
+    @property
+    def plausible(self) -> list[str]:
+        """The texts that it could be, best first."""
+        return [text for text, score in self.scores.items() if score >= _PLAUSIBLE]
+
+
+class Answers:
+    """Asks a model what a picture says."""
+
+    def __init__(self, model: DigitForImageClassification, processor: DigitImageProcessor):
+        self.model, self.processor = model, processor
+        self.reader = NumberReadingPipeline(model=model, image_processor=processor)
+
+    @property
+    def labels(self) -> list[str]:
+        return list(self.model.config.id2label.values())
+
+    def __call__(self, picture: str | np.ndarray) -> Answer:
+        """
+        Args:
+            picture: A file, or a canvas (H, W, 4), transparent where nothing was drawn.
+
+        Raises:
+            UnreadableImageError: If it cannot be opened.
+        """
+        image = Image.fromarray(picture) if isinstance(picture, np.ndarray) else open_image(picture)
+        reading = self.reader(picture, with_images=True)
+        if len(reading["digits"]) > 1:
+            return self._number(image, reading)
+        return self._character(image, picture)
+
+    def _number(self, image: Image.Image, reading: dict) -> Answer:
+        frames = [digit["frame"] for digit in reading["digits"]]
+        tensors = torch.from_numpy(np.stack([np.asarray(frame) for frame in frames]))[:, None].float() / 255
+        breaks = [index for index, sign in enumerate(reading["text"]) if sign == "\n"]
+        scores = {_with_breaks(text, breaks): score for text, score in likely_texts(reading)}
+        return Answer(
+            text=_with_breaks("".join(digit["label"] for digit in reading["digits"]), breaks),
+            sure=reading["text"],
+            scores=scores,
+            frames=tensors,
+            characters=[_cut_out(image, digit["box"]) for digit in reading["digits"]],
+            figure=draw_reading(image, reading),
+            looks=draw_looks(reading["ink"], frames),
+        )
+
+    @torch.inference_mode()
+    def _character(self, image: Image.Image, picture: str | np.ndarray) -> Answer:
+        """One character, or none, as `pipeline("image-classification")` reads it."""
+        pages = self.processor(picture, return_tensors="pt")["pixel_values"]
+        output = self.model(pages)
+        upright = ImageOps.exif_transpose(image)
+        if not output.logits.any():
+            return Answer("", "", {}, output.frames[:0], [], draw_reading(image, {"text": "", "digits": []}), None)
+        best = output.logits[0].softmax(0).topk(min(3, len(self.labels)))
+        scores = {self.labels[index]: score for index, score in zip(best.indices.tolist(), best.values.tolist())}
+        (text, score), *_ = scores.items()
+        is_frame = pages.shape[-1] == self.model.config.frame_size
+        ink = pages[0, 0] if is_frame else self.model.ink(pages)[0, 0].sigmoid()
+        looks = [Image.fromarray((look * 255).byte().numpy()) for look in (ink, output.frames[0, 0])]
+        return Answer(
+            text=text,
+            sure=text if score >= self.model.config.rejection_threshold else UNREADABLE,
+            scores=scores,
+            frames=output.frames,
+            characters=[upright],
+            figure=draw_reading(image, {"text": "", "digits": []}),
+            looks=draw_looks(looks[0], looks[1:]),
+        )
+
+
+def likely_texts(reading: dict, count: int = 3) -> list[tuple[str, float]]:
+    """The likeliest texts of a reading, best first, each with its score; only its weakest signs may be another one."""
+    digits = reading["digits"]
+    weakest = sorted(range(len(digits)), key=lambda index: digits[index]["score"])[:_WEAKEST]
+    choices = [digit["top"] if index in weakest else digit["top"][:1] for index, digit in enumerate(digits)]
+    best = prod(digit["score"] for digit in digits)
+    ways = nlargest(count, product(*choices), key=lambda way: prod(each["score"] for each in way))
+    return [
+        ("".join(each["label"] for each in way), reading["score"] * prod(each["score"] for each in way) / best)
+        for way in ways
+    ]
+
+
+def _with_breaks(text: str, breaks: list[int]) -> str:
+    for index in breaks:
+        text = f"{text[:index]}\n{text[index:]}"
+    return text
+
+
+def _cut_out(image: Image.Image, box: dict[str, int]) -> Image.Image:
+    upright, margin = ImageOps.exif_transpose(image), (box["ymax"] - box["ymin"]) // 6
+    return upright.crop(
+        (
+            max(box["xmin"] - margin // 2, 0),
+            max(box["ymin"] - margin, 0),
+            min(box["xmax"] + margin // 2, upright.width),
+            min(box["ymax"] + margin, upright.height),
+        )
+    )

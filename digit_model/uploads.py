@@ -1,0 +1,58 @@
+"""Pictures that strangers bring, loose or in ZIP archives, of which nothing is ever unpacked to the disk."""
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+
+from .image_processing_digit import UnreadableImageError
+
+MAX_PICTURES = 1000
+"""That are read at once."""
+
+MAX_MEMBER_BYTES = 20 * 2**20
+"""Of a picture in an archive, unpacked; larger ones are no photos."""
+
+MAX_ARCHIVE_BYTES = 500 * 2**20
+"""Of all pictures in an archive, unpacked."""
+
+
+def brought_pictures(paths: list[str]) -> Iterator[tuple[str, str | BytesIO | UnreadableImageError]]:
+    """
+    Names and pictures: files as they are, those in archives as bytes, one at a time. What is refused comes with its
+    reason in place of a picture.
+    """
+    left = MAX_PICTURES
+    for path in map(Path, paths):
+        for name, picture in _members(path) if zipfile.is_zipfile(path) else [(path.name, str(path))]:
+            if left == 0:
+                yield name, UnreadableImageError(f"{MAX_PICTURES:,} pictures were read; bring the others another time.")
+                return
+            yield name, picture
+            left -= 1
+
+
+def _members(path: Path) -> Iterator[tuple[str, BytesIO | UnreadableImageError]]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [member for member in archive.infolist() if _is_content(member)]
+            if sum(member.file_size for member in members) > MAX_ARCHIVE_BYTES:
+                yield path.name, UnreadableImageError(f"{path.name} unpacks to more than {MAX_ARCHIVE_BYTES >> 20} MB.")
+                return
+            if not members:
+                yield path.name, UnreadableImageError(f"{path.name} holds no pictures.")
+            for member in members:
+                name = PurePosixPath(member.filename.replace("\\", "/")).name
+                if member.file_size > MAX_MEMBER_BYTES:
+                    yield name, UnreadableImageError(f"{name} has more than {MAX_MEMBER_BYTES >> 20} MB.")
+                else:
+                    yield name, BytesIO(archive.read(member))
+    except (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, EOFError, ValueError) as error:
+        reason = str(error).split("\n")[0].rstrip(".") or type(error).__name__
+        yield path.name, UnreadableImageError(f"{path.name} cannot be unpacked ({reason}).")
+
+
+def _is_content(member: zipfile.ZipInfo) -> bool:
+    path = PurePosixPath(member.filename)
+    return not (member.is_dir() or path.name.startswith(".") or "__MACOSX" in path.parts)

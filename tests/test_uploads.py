@@ -1,0 +1,70 @@
+"""What strangers bring is read in bounded memory, and never unpacked to the disk."""
+
+import io
+import zipfile
+
+import pytest
+from conftest import scan
+
+from digit_model import UnreadableImageError
+from digit_model.uploads import MAX_MEMBER_BYTES, MAX_PICTURES, brought_pictures
+
+
+def png(image) -> bytes:
+    content = io.BytesIO()
+    image.save(content, "PNG")
+    return content.getvalue()
+
+
+@pytest.fixture
+def archive(tmp_path):
+    def write(members: dict[str, bytes], name: str = "scans.zip") -> str:
+        with zipfile.ZipFile(tmp_path / name, "w", zipfile.ZIP_DEFLATED) as file:
+            for member, content in members.items():
+                file.writestr(member, content)
+        return str(tmp_path / name)
+
+    return write
+
+
+def sentences(pictures) -> list[str]:
+    return [str(picture) for _, picture in pictures if isinstance(picture, UnreadableImageError)]
+
+
+def test_files_and_members_come_in_order_by_their_names(archive, digits, tmp_path):
+    scan(digits[1]).save(tmp_path / "one.png")
+    scans = archive({"a/2.png": png(scan(digits[2])), "b\\3.png": png(scan(digits[3])), "__MACOSX/._2.png": b""})
+    brought = list(brought_pictures([str(tmp_path / "one.png"), scans]))
+    assert [name for name, _ in brought] == ["one.png", "2.png", "3.png"]
+    assert brought[1][1].getvalue() == png(scan(digits[2]))
+
+
+def test_names_that_point_elsewhere_write_nothing_there(archive, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+    path = archive({"../../outside.png": b"x", "/etc/outside.png": b"x", "C:\\outside.png": b"x"})
+    assert [name for name, _ in brought_pictures([path])] == ["outside.png"] * 3
+    assert sorted(tmp_path.rglob("*")) == sorted([*before, tmp_path / "scans.zip"])
+
+
+def test_bombs_are_refused_before_they_are_unpacked(archive):
+    one = archive({"bomb.png": bytes(MAX_MEMBER_BYTES + 1)})
+    assert sentences(brought_pictures([one])) == ["bomb.png has more than 20 MB."]
+    many = archive({f"{number}.png": bytes(MAX_MEMBER_BYTES) for number in range(26)}, "many.zip")
+    assert sentences(brought_pictures([many])) == ["many.zip unpacks to more than 500 MB."]
+
+
+def test_ten_thousand_files_end_with_a_sentence(archive):
+    path = archive({f"{number}.png": b"" for number in range(10_000)})
+    brought = list(brought_pictures([path]))
+    assert len(brought) == MAX_PICTURES + 1 and sentences(brought) == [
+        "1,000 pictures were read; bring the others another time."
+    ]
+
+
+def test_a_damaged_archive_and_an_empty_one_say_so(archive, tmp_path):
+    path = archive({"1.png": b"content of some length, so that it can be damaged" * 20})
+    content = bytearray((tmp_path / "scans.zip").read_bytes())
+    content[40:60] = bytes(20)
+    (tmp_path / "scans.zip").write_bytes(content)
+    assert "scans.zip cannot be unpacked" in sentences(brought_pictures([path]))[0]
+    assert sentences(brought_pictures([archive({}, "empty.zip")])) == ["empty.zip holds no pictures."]
