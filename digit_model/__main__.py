@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import datasets
+import transformers
 from tqdm.auto import tqdm
 
 from .checkpoint import PRETRAINED, CheckpointError, load_checkpoint
@@ -32,6 +33,7 @@ def read(args: argparse.Namespace) -> None:
         raise ReaderError(f"{target} exists: pass --resume to go on after its rows, or name another file.")
     there = rows_there(target, files) if target else 0
     datasets.disable_progress_bars()  # the command has one of its own
+    transformers.logging.disable_progress_bar()
     load_checkpoint(args.model)  # so that a missing one is said before any process starts
     reader = NumberReader(args.model, args.device, args.batch_size)
     files_left = files[there:]

@@ -47,8 +47,9 @@ class NumberReadingPipeline(Pipeline):
     _load_feature_extractor = False
     _load_processor = False
 
-    def _sanitize_parameters(self, top_k: int = 3, with_images: bool = False):
-        return {}, {}, {"top_k": top_k, "with_images": with_images}
+    def _sanitize_parameters(self, top_k: int | None = None, with_images: bool | None = None):
+        asked = {"top_k": top_k, "with_images": with_images}  # what is not asked for in a call stays as it was built
+        return {}, {}, {name: value for name, value in asked.items() if value is not None}
 
     def preprocess(self, image):
         grey = self.image_processor.process_image(image if hasattr(image, "shape") else open_image(image))

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -105,9 +106,9 @@ class NumberReader:
 
 
 def _or_sentence(preprocess: Callable, picture: Picture | UnreadableImageError) -> dict | str:
+    if isinstance(picture, UnreadableImageError):
+        return str(picture)
     try:
-        if isinstance(picture, UnreadableImageError):
-            raise picture
         return preprocess(picture)
     except UnreadableImageError as error:
         return str(error)
@@ -145,15 +146,22 @@ def read_in_processes(reader: NumberReader, files: list[str], processes: int) ->
     for start in range(0, len(files), step):
         block = Dataset.from_dict({"file": files[start : start + step]})
         read = partial(_in_one_thread, reader)
-        yield from block.map(read, batched=True, batch_size=reader.batch_size, num_proc=min(processes, len(block)))
+        try:
+            rows = block.map(read, batched=True, batch_size=reader.batch_size, num_proc=min(processes, len(block)))
+        except Exception as error:
+            if isinstance(error.__context__, KeyboardInterrupt):  # which `datasets` loses while it ends its processes
+                raise KeyboardInterrupt from None
+            raise
+        yield from rows
 
 
 def _in_one_thread(reader: NumberReader, batch: dict[str, list]) -> dict[str, list]:
     """
     Pictures are too small for several threads to be worth it, and a process that was forked off one whose threads had
-    computed would wait for its copies of them for ever.
+    computed would wait for its copies of them for ever. Ctrl-C is for the process that waits for this one.
     """
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     return reader(batch)
 
 

@@ -6,7 +6,7 @@ import torch
 from conftest import page_of, scan
 from PIL import Image
 
-from digit_model import load_checkpoint
+from digit_model import NumberReadingPipeline, load_checkpoint
 from digit_model.answers import Answers, likely_texts
 from digit_model.explanation import Explainer, draw_strokes
 
@@ -75,3 +75,12 @@ def test_the_most_similar_training_digits_show_the_same(answers, mnist):
     found = [[name for _, name in explainer.similar(frame)] for frame in frames[:20]]
     assert all(names[0] == label for names, label in zip(found, labels))  # itself
     assert np.mean([name == label for names, label in zip(found, labels) for name in names]) > 0.9
+
+
+def test_what_a_pipeline_was_built_with_holds_for_its_calls(digits):
+    model, processor = load_checkpoint()
+    reader = NumberReadingPipeline(model=model, image_processor=processor, top_k=1, with_images=True)
+    (digit,) = reader(scan(digits[7], side=200))["digits"]
+    assert len(digit["top"]) == 1 and digit["frame"].size == (28, 28)
+    reading = reader(scan(digits[7], side=200), top_k=2, with_images=False)
+    assert len(reading["digits"][0]["top"]) == 2 and "ink" not in reading

@@ -87,6 +87,18 @@ def test_several_processes_give_the_same_rows_even_after_this_one_has_read(folde
     assert (tmp_path / "1.csv").read_bytes() == (tmp_path / "2.csv").read_bytes()
 
 
+def test_a_stop_by_the_user_is_one_among_several_processes_too(folder, tmp_path, monkeypatch):
+    def stopped(*_, **__):  # as `datasets` does it: it waits for its processes, and says that it waited in vain
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise TimeoutError
+
+    monkeypatch.setattr(Dataset, "map", stopped)
+    arguments = ["--csv", tmp_path / "numbers.csv", "--num_proc", "2", "--quiet"]
+    assert "--resume goes on after them" in last_words(main, "read", folder, *arguments)
+
+
 def test_ray_gives_the_same_rows_as_a_map_over_shards(folder):
     ray = pytest.importorskip("ray", reason="pip install 'ray[data]' to read on several machines")
     (folder / "5.jpg").unlink()  # Ray's own reader would stop at it
