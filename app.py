@@ -1,129 +1,461 @@
 """
-The Space: draw or upload a digit or a number and see what the model reads.
+The Space: draw a number, bring a picture or many, see what the model reads and why, and correct it.
 
-    python app.py                                # on the checkpoint that ships in the repository
-    DIGIT_MODEL=me/digit-cnn python app.py       # on another one: a folder or an id on the Hub
+    python app.py                                                 # on the checkpoint that ships in the repository
+    DIGIT_MODEL=me/digit-cnn DIGIT_REVISION=v1.0 python app.py    # on another one: a folder or an id on the Hub
+    CORRECTIONS_REPO=me/corrections python app.py                 # corrections go to a dataset on the Hub, by HF_TOKEN
 """
 
+import hashlib
+import json
 import os
 import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import gradio as gr
 import numpy as np
-import torch
+import pandas as pd
+from datasets import load_dataset
 from gradio.components.image_editor import EditorValue
 from PIL import Image
 
-from digit_model import (
-    PRETRAINED,
-    CheckpointError,
-    DigitForImageClassification,
-    DigitImageProcessor,
-    NumberReadingPipeline,
-    UnreadableImageError,
-    load_checkpoint,
-)
-from digit_model.figure import draw_reading
-from digit_model.image_processing_digit import open_image
+from data_prep import Corrections, DataError, numbers
+from data_prep.pictures import frames_of
+from digit_model import PRETRAINED, CheckpointError, UnreadableImageError, file_of, load_checkpoint
+from digit_model.answers import Answer, Answers
+from digit_model.explanation import Explainer, draw_strokes
+from digit_model.failures import CONFUSION_FILE, MISTAKES_FILE
+from digit_model.model_card import tables_of
+from digit_model.reader import COLUMNS, NumberReader
+from digit_model.uploads import brought_pictures, count_pictures
 
-# Both languages side by side: Gradio picks translations for its own languages alone, and Bangla is none of them.
-TITLE = """# Handwritten digits · হাতে লেখা অঙ্ক
-Draw a digit or a number, or bring a picture of one. · একটি অঙ্ক বা সংখ্যা আঁকুন, অথবা একটি ছবি দিন।
-"""
-DRAW_A_DIGIT = "Draw a digit · একটি অঙ্ক আঁকুন"
-NO_DIGIT = "No digit found · কোনো অঙ্ক পাওয়া যায়নি"
-UNSURE = "I cannot read this as a digit · অঙ্ক হিসেবে পড়া যাচ্ছে না"
-NO_PICTURE = "This file cannot be read; save it as PNG or JPEG · ফাইলটি পড়া যাচ্ছে না; PNG বা JPEG হিসেবে দিন"
+ROOT = Path(__file__).parent
 CANVAS_SIDE = 320
+EXAMPLES = 8
+QUEUE = {"default_concurrency_limit": 2, "max_size": 256}  # a picture takes both CPUs of a Space for some 50 ms
+MAX_FILE_SIZE = "100mb"  # a phone photo has ten; the rest is for archives
+SECONDS_KEPT = 1800  # what a visitor brought, of which nothing but an agreed correction stays
+CSS = """
+.head { align-items: center; flex-wrap: nowrap; }
+.head h1 { font-size: 1.2rem; line-height: 1.2; margin: 0; word-break: normal; overflow-wrap: normal; }
+.head .wrap { flex-wrap: nowrap; justify-content: flex-end; }
+.head label { padding: 0.25rem 0.5rem; }
+.figures table { display: block; overflow-x: auto; white-space: nowrap; border: none; }
+.answer h1 { font-size: 3rem; line-height: 1.1; margin: 0; overflow-wrap: anywhere; }
+"""
 # an empty Sketchpad waits for its visitor to pick the brush, and swallows the first stroke; one with a layer does not
 BLANK_SHEET = {"background": None, "layers": [Image.new("RGBA", (CANVAS_SIDE, CANVAS_SIDE))], "composite": None}
 
+# gr.I18n serves only the languages that Gradio itself is translated to, and Bangla is none of them
+LANGUAGES = {"English": 0, "বাংলা": 1}
+TEXTS = {
+    "title": ("# Handwritten digits", "# হাতে লেখা অঙ্ক"),
+    "draw": ("Draw", "আঁকুন"),
+    "upload": ("Upload", "ছবি দিন"),
+    "batch": ("Batch", "অনেক ছবি"),
+    "about": ("About", "পরিচিতি"),
+    "canvas": ("Draw here", "এখানে আঁকুন"),
+    "clear": ("Clear", "মুছুন"),
+    "picture": ("Your picture", "আপনার ছবি"),
+    "bring": ("Drop or paste a picture, or click to choose one", "ছবি টেনে আনুন বা পেস্ট করুন, অথবা ক্লিক করে বেছে নিন"),
+    "examples": ("Examples", "নমুনা"),
+    "found": ("What was found", "যা পাওয়া গেছে"),
+    "scores": ("Best answers", "সেরা উত্তর"),
+    "looks": ("What the model saw: ink, then each digit", "মডেল যা দেখেছে: কালি, তারপর প্রতিটি অঙ্ক"),
+    "why": ("Why?", "কেন?"),
+    "why_help": (
+        "The least certain digit: blue strokes spoke for the answer, orange ones for the next best. Then the training "
+        "digits that are most like it to the model.",
+        "সবচেয়ে অনিশ্চিত অঙ্কটি: নীল দাগ উত্তরের পক্ষে, কমলা দাগ পরেরটির পক্ষে। তারপর মডেলের চোখে তার সবচেয়ে কাছাকাছি শেখার অঙ্কগুলো।",
+    ),
+    "reasons": ("Strokes and similar digits", "দাগ ও কাছাকাছি অঙ্ক"),
+    "correct": ("Right or wrong?", "ঠিক না ভুল?"),
+    "consent": (
+        "I agree that this picture is kept to train the model.",
+        "ছবিটি মডেলকে শেখানোর জন্য রাখা হোক, আমি রাজি।",
+    ),
+    "right": ("It is right", "ঠিক আছে"),
+    "wrong": ("No, it is a", "না, এটি"),
+    "wrong_number": ("No, it says", "না, এখানে লেখা"),
+    "send": ("Send", "পাঠান"),
+    "files": ("Pictures, or ZIP files of them", "অনেক ছবি, বা ছবির ZIP"),
+    "read": ("Read them", "পড়ুন"),
+    "table": ("What they say", "যা লেখা আছে"),
+    "csv": ("Download the table", "টেবিলটি নামান"),
+    "about_it": (
+        "Convolutional networks in PyTorch find the ink on a picture, tell one character from the next and read each. "
+        "They say so when they cannot. All of this was measured with the checkpoint that this page runs:",
+        "পাইটর্চের কনভোলিউশনাল নেটওয়ার্ক ছবির কালি খুঁজে বের করে, একটি অক্ষর থেকে আরেকটি আলাদা করে, তারপর প্রতিটি পড়ে। "
+        "না পারলে সেটাও বলে। নিচের সবকিছু এই পাতার মডেলেই মাপা:",
+    ),
+    "confusion": ("Test digits, read as", "পরীক্ষার অঙ্ক, যা পড়া হয়েছে"),
+    "mistakes": ("Test digits that are read wrongly", "পরীক্ষার যে অঙ্কগুলো ভুল পড়া হয়"),
+    "use": ("Load it, call this page, retrain it:", "মডেলটি নামান, এই পাতাকে ডাকুন, আবার শেখান:"),
+}
+SAYINGS = {
+    "blank": ("Draw a digit or a number.", "একটি অঙ্ক বা সংখ্যা আঁকুন।"),
+    "waiting": ("Bring a picture of a digit or a number.", "একটি অঙ্ক বা সংখ্যার ছবি দিন।"),
+    "nothing": ("No digit found.", "কোনো অঙ্ক পাওয়া যায়নি।"),
+    "either": ("This could be a {0} or a {1}.", "এটি {0} বা {1} হতে পারে।"),
+    "unreadable": ("I cannot read this as a digit.", "এটি অঙ্ক হিসেবে পড়া যাচ্ছে না।"),
+    "unsure": ("I am not sure of every digit: {0}", "সব অঙ্ক নিয়ে নিশ্চিত নই: {0}"),
+    "no_picture": (
+        "This file cannot be read; save it as PNG or JPEG.",
+        "ফাইলটি পড়া যাচ্ছে না; PNG বা JPEG হিসেবে দিন।",
+    ),
+    "thanks": ("Thank you, kept as {0}.", "ধন্যবাদ, {0} হিসেবে রাখা হলো।"),
+    "no_consent": ("Nothing was kept: agree first.", "কিছুই রাখা হয়নি: আগে রাজি হতে হবে।"),
+    "other_length": (
+        "The answer has {0} digits: write as many, or draw it again.",
+        "উত্তরে {0}টি অঙ্ক আছে: ততগুলোই লিখুন, নয়তো আবার আঁকুন।",
+    ),
+}
+USE = """
+```python
+from transformers import pipeline
 
-class Reader:
-    """A model as the page asks it: a picture in, the answer and what the model saw out."""
+reader = pipeline("number-reading", model="{name}", trust_remote_code=True)
+reader("number.png")
+```
 
-    def __init__(self, model: DigitForImageClassification, processor: DigitImageProcessor):
-        self.model, self.processor = model, processor
-        self.numbers = NumberReadingPipeline(model=model, image_processor=processor)
+```python
+from gradio_client import Client, handle_file
 
-    def read(self, picture: np.ndarray | str, if_blank: str) -> tuple[dict[str, float] | str, np.ndarray | None]:
-        """A whole number: its text, and the picture with boxes. One digit: its bars, and the frame."""
+Client("ADDRESS_OF_THIS_PAGE").predict(handle_file("number.png"), api_name="/read_number")
+```
+
+```sh
+python train.py --model_name_or_path {name} --custom_data corrections/
+```
+"""
+
+
+def say(name: str, language: str, *values) -> str:
+    return SAYINGS[name][LANGUAGES[language]].format(*values)
+
+
+def in_words(answer: Answer | None, language: str, of_nothing: str) -> str:
+    """The answer as a heading, or a sentence where the model will not stand behind it."""
+    if answer is None or not answer.text:
+        return say(of_nothing, language)
+    if answer.is_sure:
+        return "# " + answer.text.replace("\n", "\n# ")
+    if len(answer.characters) > 1:
+        return say("unsure", language, answer.sure.replace("\n", " / "))
+    plausible = answer.plausible
+    return say("either", language, *plausible) if len(plausible) == 2 else say("unreadable", language)
+
+
+class Desk:
+    """What the page asks for, event by event."""
+
+    def __init__(self, answers: Answers, corrections: Corrections):
+        self.answers, self.corrections = answers, corrections
+        shipped = load_dataset(str(ROOT / "tests" / "data" / "mnist"), split="train")
+        self.frames, self.labels = frames_of(shipped)
+        self.explainer = Explainer(answers.model, self.frames.float() / 255, self.labels)
+
+    def answer(self, picture: str | np.ndarray) -> Answer:
         try:
-            reading = self.numbers(picture)
-            if len(reading["digits"]) > 1:
-                image = Image.fromarray(picture) if isinstance(picture, np.ndarray) else open_image(picture)
-                return {reading["text"]: reading["score"]}, np.asarray(draw_reading(image, reading))
-            pages = self.processor(picture, return_tensors="pt")["pixel_values"]
+            return self.answers(picture)
         except UnreadableImageError as error:
             raise gr.Error(str(error), print_exception=False) from None
-        with torch.inference_mode():
-            output = self.model(pages)
-        frame = (output.frames[0, 0] * 255).byte().numpy()
-        if not output.logits.any():
-            return if_blank, None
-        scores, enlarged = output.logits[0].softmax(0).tolist(), frame.repeat(8, 0).repeat(8, 1)
-        if max(scores) < self.model.config.rejection_threshold:
-            return UNSURE, enlarged
-        return dict(zip(self.model.config.id2label.values(), scores)), enlarged
 
-    def read_drawing(self, drawing: EditorValue | None) -> tuple[dict[str, float] | str, np.ndarray | None]:
-        """Reads the digit on a canvas: its composite, RGBA, transparent where nothing was drawn."""
-        if drawing is None or drawing["composite"] is None:
-            return DRAW_A_DIGIT, None
-        return self.read(drawing["composite"], DRAW_A_DIGIT)
+    def read_drawing(self, drawing: EditorValue | None, language: str) -> tuple:
+        """The canvas as it is now: its composite is transparent where nothing was drawn."""
+        composite = drawing and drawing["composite"]
+        return self.show(None if composite is None else self.answer(composite), language, "blank")
 
-    def read_picture(self, picture: str | None) -> tuple[dict[str, float] | str | None, np.ndarray | None]:
-        """Reads the digit in a picture file."""
-        return self.read(picture, NO_DIGIT) if picture else (None, None)
+    def read_picture(self, picture: str | None, language: str) -> tuple:
+        answer = self.answer(picture) if picture else None
+        updates = self.show(answer, language, "nothing" if picture else "waiting")
+        return gr.Image(answer and answer.figure, visible=answer is not None), *updates
+
+    def show(self, answer: Answer | None, language: str, of_nothing: str) -> tuple:
+        """The updates of an answer column."""
+        there = answer is not None and answer.text != ""
+        is_number = there and len(answer.characters) > 1
+        return (
+            answer,
+            in_words(answer, language, of_nothing),
+            gr.Label(answer.scores if there else None, visible=there),
+            gr.Image(answer.looks if there else None, visible=there),
+            gr.Accordion(visible=there, open=False),
+            [],
+            gr.Accordion(visible=there),
+            gr.Radio(value=None, visible=there and not is_number),
+            gr.Textbox(value="", visible=is_number),
+            "",
+        )
+
+    def explain(self, answer: Answer | None) -> list[tuple[Image.Image, str]]:
+        """The strokes of the least certain character, and training digits like it."""
+        if answer is None or not len(answer.frames):
+            return []
+        frame = answer.frames[answer.weakest]
+        why = self.explainer.explain(frame)
+        return [(draw_strokes(frame, why.strokes), f"{why.label}, not {why.runner_up}"), *self.explainer.similar(frame)]
+
+    def agree(self, answer: Answer | None, consent: bool, language: str, request: gr.Request) -> str:
+        return self.correct(answer, answer and answer.text, consent, language, request)
+
+    def correct(
+        self, answer: Answer | None, truth: str | None, consent: bool, language: str, request: gr.Request
+    ) -> str:
+        """Keeps every character of an answer under its label, where the visitor has agreed."""
+        labels = list("".join((truth or "").split()))
+        if answer is None or not labels:
+            return ""
+        if not consent:
+            return say("no_consent", language)
+        if len(labels) != len(answer.characters):
+            return say("other_length", language, len(answer.characters))
+        writer = hashlib.sha256(request.session_hash.encode()).hexdigest()[:8]
+        try:
+            for character, label in zip(answer.characters, labels):
+                self.corrections.add(character, label, writer)
+        except DataError as error:
+            return str(error)
+        return say("thanks", language, "".join(labels))
+
+    def read_batch(self, files: list[str] | None, progress: gr.Progress = gr.Progress()) -> Iterator[tuple]:
+        """
+        Reads the handwritten numbers on many pictures.
+
+        Args:
+            files: Pictures, or ZIP files of them.
+
+        Returns:
+            A row a picture: file, text with ? for what cannot be read, score in [0, 1], and why a picture could not be
+            read; and the same as a CSV file.
+        """
+        pictures = brought_pictures(files or [])
+        reading = NumberReader(batch_size=8, pipeline=self.answers.reader).read(pictures)
+        rows = list(progress.tqdm(reading, total=count_pictures(files or []), unit="pictures"))
+        table = pd.DataFrame(rows, columns=COLUMNS)
+        with tempfile.TemporaryDirectory() as folder:  # Gradio takes a copy, which it deletes in time
+            csv = Path(folder, "numbers.csv")
+            table.to_csv(csv, index=False)
+            yield table, str(csv)
+
+    def read_number(self, picture: str) -> dict:
+        """
+        Reads the handwritten number on a picture.
+
+        Args:
+            picture: A photo, scan or drawing of one or more handwritten digits.
+
+        Returns:
+            The text, with ? for what cannot be read, its score in [0, 1], and the label, score, box and best answers of
+            each digit.
+        """
+        try:
+            return self.answers.reader(picture)
+        except UnreadableImageError as error:
+            raise gr.Error(str(error), print_exception=False) from None
 
 
-def answer_column(blank: str | None = None) -> tuple[gr.Label, gr.Image]:
-    with gr.Column():
-        label = gr.Label(blank, label="Answer · উত্তর", num_top_classes=3)
-        frame = gr.Image(label="What the model looks at · মডেল যা দেখে", height=224, buttons=[], interactive=False)
-    return label, frame
+class Page:
+    """Components whose texts are in two languages, and change together."""
+
+    def __init__(self):
+        self.texts: list[tuple[gr.blocks.Block, dict[str, str]]] = []
+
+    def add(self, kind: type[gr.blocks.Block], *args, texts: dict[str, str], **kwargs) -> gr.blocks.Block:
+        """A component with the texts that are named for its properties: `add(gr.Button, texts={"value": "clear"})`."""
+        block = kind(*args, **{name: TEXTS[key][0] for name, key in texts.items()}, **kwargs)
+        self.texts.append((block, texts))
+        return block
+
+    def in_language(self, language: str) -> list[dict]:
+        """The updates of all components."""
+        column = LANGUAGES[language]
+        return [gr.update(**{name: TEXTS[key][column] for name, key in texts.items()}) for _, texts in self.texts]
 
 
-def build_app(reader: Reader) -> gr.Blocks:
-    with gr.Blocks(title="Handwritten digits") as app:
-        gr.Markdown(TITLE)
-        with gr.Tab("Draw · আঁকুন"), gr.Row():
-            with gr.Column():
-                canvas = gr.Sketchpad(
-                    BLANK_SHEET,
-                    label="Your digit · আপনার অঙ্ক",
-                    brush=gr.Brush(default_size=14, colors=["#000000"], color_mode="fixed"),
-                    canvas_size=(CANVAS_SIDE, CANVAS_SIDE),
-                    fixed_canvas=True,
-                    height=CANVAS_SIDE + 100,  # the toolbar's share
-                    layers=False,
-                    transforms=(),
-                )
-                clear = gr.Button("Clear · মুছুন")
-            answer = answer_column(DRAW_A_DIGIT)
-            canvas.change(reader.read_drawing, canvas, answer, trigger_mode="always_last", show_progress="hidden")
-            gr.on([clear.click, canvas.clear], lambda: BLANK_SHEET, None, canvas, api_visibility="private")
-        with gr.Tab("Upload · ছবি দিন"), gr.Row():
-            picture = gr.Image(
-                label="Your picture · আপনার ছবি",
+def language_of(request: gr.Request) -> str:
+    """Bangla for those whose browser asks for it first."""
+    return "বাংলা" if request.headers.get("accept-language", "").lower().startswith("bn") else "English"
+
+
+QUIETLY = {"api_visibility": "private", "show_progress": "hidden"}  # parts of the page, no endpoints of their own
+
+
+def answer_column(
+    page: Page, desk: Desk, language: gr.Radio, of_nothing: str, figure: gr.Image | None = None
+) -> list[gr.blocks.Block]:
+    """The answer, with a figure under the words, and what can be done with it: the components that `show` fills."""
+    answer = gr.State(None, time_to_live=SECONDS_KEPT)
+    words = gr.Markdown(say(of_nothing, "English"), elem_classes="answer")
+    if figure:
+        figure.render()
+    scores = page.add(gr.Label, texts={"label": "scores"}, num_top_classes=3, show_heading=False, visible=False)
+    looks = page.add(
+        gr.Image, texts={"label": "looks", "alt_text": "looks"}, visible=False, buttons=[], interactive=False
+    )
+    with page.add(gr.Accordion, texts={"label": "correct"}, visible=False) as correct:
+        consent = page.add(gr.Checkbox, texts={"label": "consent"})
+        right = page.add(gr.Button, texts={"value": "right"}, size="sm")
+        label = page.add(gr.Radio, desk.answers.labels, texts={"label": "wrong"})
+        number = page.add(gr.Textbox, texts={"label": "wrong_number", "submit_btn": "send"}, max_length=100)
+        status = gr.Markdown()
+    with page.add(gr.Accordion, texts={"label": "why"}, open=False, visible=False) as why:
+        page.add(gr.Markdown, texts={"value": "why_help"})
+        reasons = page.add(
+            gr.Gallery, texts={"label": "reasons"}, columns=3, buttons=[], allow_preview=False, interactive=False
+        )
+    why.expand(desk.explain, answer, reasons, api_visibility="private")
+    right.click(desk.agree, [answer, consent, language], status, **QUIETLY)
+    label.input(desk.correct, [answer, label, consent, language], status, **QUIETLY)
+    number.submit(desk.correct, [answer, number, consent, language], status, **QUIETLY)
+    language.change(lambda *now: in_words(*now, of_nothing), [answer, language], words, **QUIETLY)
+    return [answer, words, scores, looks, why, reasons, correct, label, number, status]
+
+
+def draw_tab(page: Page, desk: Desk, language: gr.Radio) -> None:
+    with gr.Row():
+        with gr.Column():
+            canvas = page.add(
+                gr.Sketchpad,
+                BLANK_SHEET,
+                texts={"label": "canvas"},
+                brush=gr.Brush(default_size=12, colors=["#000000"], color_mode="fixed"),
+                canvas_size=(CANVAS_SIDE, CANVAS_SIDE),
+                fixed_canvas=True,
+                height=CANVAS_SIDE + 60,  # the toolbar's share
+                layers=False,
+                transforms=(),
+            )
+            clear = page.add(gr.Button, texts={"value": "clear"})
+        with gr.Column():
+            shown = answer_column(page, desk, language, "blank")
+    canvas.change(desk.read_drawing, [canvas, language], shown, trigger_mode="always_last", **QUIETLY)
+    gr.on([clear.click, canvas.clear], lambda: BLANK_SHEET, None, canvas, **QUIETLY)
+
+
+def upload_tab(page: Page, desk: Desk, language: gr.Radio, examples: list[str]) -> None:
+    with gr.Row():
+        with gr.Column():
+            picture = page.add(
+                gr.Image,
+                texts={"label": "picture", "placeholder": "bring"},
                 sources=["upload", "clipboard", "webcam"],
                 type="filepath",
                 image_mode=None,
-                height=CANVAS_SIDE + 100,
+                height=CANVAS_SIDE,
             )
-            answer = answer_column()
-            reading = picture.change(reader.read_picture, picture, answer, show_progress="hidden")
-            # gr.Image opens the file before the reader sees it, so a damaged one fails outside our code
-            reading.failure(lambda: (NO_PICTURE, None), None, answer, api_visibility="private")
+            found = {"label": "found", "alt_text": "found"}
+            figure = page.add(
+                gr.Image, texts=found, visible=False, buttons=["fullscreen"], height=CANVAS_SIDE, render=False
+            )
+        with gr.Column():
+            shown = answer_column(page, desk, language, "waiting", figure)
+    # gr.Examples would do, but for its thumbnails, which have no name that a screen reader could say
+    samples = page.add(
+        gr.Gallery, examples, texts={"label": "examples"}, columns=8, height=150, buttons=[], allow_preview=False
+    )
+
+    def choose(event: gr.SelectData) -> str:
+        return examples[event.index]
+
+    samples.select(choose, None, picture, **QUIETLY)
+    reading = picture.change(desk.read_picture, [picture, language], [figure, *shown], **QUIETLY)
+    # gr.Image opens the file before the reader sees it, so a damaged one fails outside our code
+    reading.failure(lambda language: say("no_picture", language), language, shown[1], **QUIETLY)
+
+
+def batch_tab(page: Page, desk: Desk) -> None:
+    files = page.add(gr.File, texts={"label": "files"}, file_count="multiple", file_types=["image", ".zip"], height=180)
+    read = page.add(gr.Button, texts={"value": "read"}, variant="primary")
+    csv = page.add(gr.DownloadButton, texts={"label": "csv"}, visible=False)
+    table = page.add(
+        gr.Dataframe, texts={"label": "table"}, headers=COLUMNS, interactive=False, wrap=True, visible=False
+    )
+    reading = read.click(desk.read_batch, files, [table, csv], api_name="read_batch")
+    reading.success(
+        lambda: (gr.Dataframe(visible=True), gr.DownloadButton(visible=True)), None, [table, csv], **QUIETLY
+    )
+
+
+def about_tab(page: Page, name: str, revision: str | None) -> None:
+    """What is known of a checkpoint, from what was measured with it and lies beside its weights."""
+    page.add(gr.Markdown, texts={"value": "about_it"})
+    if results := file_of(name, "results.json", revision):
+        gr.Markdown(tables_of(json.loads(Path(results).read_text())), elem_classes="figures")
+    with gr.Row():
+        for key, file in (("confusion", CONFUSION_FILE), ("mistakes", MISTAKES_FILE)):
+            if picture := file_of(name, file, revision):
+                texts = {"label": key, "alt_text": key}
+                page.add(gr.Image, picture, texts=texts, show_label=False, buttons=["fullscreen"])
+    page.add(gr.Markdown, texts={"value": "use"})
+    gr.Markdown(USE.format(name="digit_model/pretrained" if name == PRETRAINED else name))
+
+
+def build_app(desk: Desk, examples: list[str], name: str = PRETRAINED, revision: str | None = None) -> gr.Blocks:
+    """
+    Args:
+        desk: What answers.
+        examples: Files of pictures to click.
+        name: The checkpoint that it answers with, a folder or an id on the Hub.
+        revision: Its tag, branch or commit on the Hub.
+    """
+    page = Page()
+    with gr.Blocks(title="Handwritten digits", delete_cache=(SECONDS_KEPT // 3, SECONDS_KEPT)) as app:
+        with gr.Row(elem_classes="head"):
+            page.add(gr.Markdown, texts={"value": "title"})
+            language = gr.Radio(
+                list(LANGUAGES),
+                value="English",
+                label="Language · ভাষা",
+                show_label=False,
+                container=False,
+                scale=0,
+                min_width=170,
+            )
+        with page.add(gr.Tab, texts={"label": "draw"}):
+            draw_tab(page, desk, language)
+        with page.add(gr.Tab, texts={"label": "upload"}):
+            upload_tab(page, desk, language, examples)
+        with page.add(gr.Tab, texts={"label": "batch"}):
+            batch_tab(page, desk)
+        with page.add(gr.Tab, texts={"label": "about"}):
+            about_tab(page, name, revision)
+        # an endpoint without a place on the page
+        picture, reading = gr.Image(type="filepath", image_mode=None, visible=False), gr.JSON(visible=False)
+        gr.Button(visible=False).click(desk.read_number, picture, reading, api_name="read_number")
+        language.change(page.in_language, language, [block for block, _ in page.texts], **QUIETLY)
+        app.load(language_of, None, language, **QUIETLY)
     return app
 
 
+def made_examples(desk: Desk, folder: Path) -> list[str]:
+    """Pictures of numbers on all papers, written with the digits that ship; such as the model can read."""
+    files = []
+    for number in numbers(desk.frames, desk.labels, count=60, seed=1):
+        if len(files) < EXAMPLES and desk.answers.reader(number.image)["text"] == number.text:
+            files.append(str(folder / f"{len(files)}.jpg"))
+            number.image.save(files[-1])
+    return files
+
+
 def main() -> None:
+    name, revision = os.environ.get("DIGIT_MODEL", PRETRAINED), os.environ.get("DIGIT_REVISION")
     try:
-        reader = Reader(*load_checkpoint(os.environ.get("DIGIT_MODEL", PRETRAINED)))
+        answers = Answers(*load_checkpoint(name, revision))
     except CheckpointError as error:
         sys.exit(f"error: {error}")
-    build_app(reader).launch()
+    corrections = Corrections(os.environ.get("CORRECTIONS_FOLDER", ROOT / "corrections"), answers.labels)
+    if repo_id := os.environ.get("CORRECTIONS_REPO"):
+        try:
+            corrections.publish_to(repo_id)
+        except DataError as error:
+            print(f"warning: {error}", file=sys.stderr)
+    desk = Desk(answers, corrections)
+    with tempfile.TemporaryDirectory() as folder:
+        app = build_app(desk, made_examples(desk, Path(folder)), name, revision)
+        app.queue(**QUEUE).launch(max_file_size=MAX_FILE_SIZE, css=CSS, mcp_server=True, run_history=False)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,17 @@
 """The merged pictures on the Hub, with a card that says what they are."""
 
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
 from datasets import DatasetDict
 from huggingface_hub import DatasetCard, DatasetCardData, HfApi
+from huggingface_hub.errors import HfHubHTTPError
 
 from .merge import count_table
+
+T = TypeVar("T")
+BUSY = (429, 500, 502, 503, 504)
 
 
 def dataset_card(dataset: DatasetDict) -> DatasetCard:
@@ -45,6 +53,17 @@ def push_to_hub(dataset: DatasetDict, repo_id: str) -> str:
         The address of the dataset's page.
     """
     url = HfApi().create_repo(repo_id, repo_type="dataset", exist_ok=True)
-    dataset_card(dataset).push_to_hub(url.repo_id, repo_type="dataset")
-    dataset.push_to_hub(url.repo_id)  # adds the schema and the splits to the card's head
+    patiently(lambda: dataset_card(dataset).push_to_hub(url.repo_id, repo_type="dataset"))
+    patiently(lambda: dataset.push_to_hub(url.repo_id))  # adds the schema and the splits to the card's head
     return str(url)
+
+
+def patiently(push: Callable[[], T], attempts: int = 5) -> T:
+    """Pushes, and again where the Hub is too busy: its client repeats the upload of files, but not of commits."""
+    for attempt in range(attempts):
+        try:
+            return push()
+        except HfHubHTTPError as error:
+            if error.response.status_code not in BUSY or attempt == attempts - 1:
+                raise
+            time.sleep(float(error.response.headers.get("Retry-After", 2**attempt)))

@@ -10,7 +10,7 @@ A handwritten-digit recogniser as a transformers model.
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from .checkpoint import PRETRAINED, CheckpointError, load_checkpoint
+from .checkpoint import PRETRAINED, CheckpointError, file_of, load_checkpoint
 from .configuration_digit import DigitConfig
 from .image_processing_digit import DigitImageProcessor, UnreadableImageError
 from .modeling_digit import DigitForImageClassification, DigitOutput
@@ -42,5 +42,6 @@ __all__ = [
     "DigitOutput",
     "NumberReadingPipeline",
     "UnreadableImageError",
+    "file_of",
     "load_checkpoint",
 ]

@@ -3,6 +3,7 @@ A digit model on the command line.
 
     python -m digit_model read scans/ --csv numbers.csv
     python -m digit_model evaluate my_photos/ --report report/
+    python -m digit_model export digits.onnx
 """
 
 import argparse
@@ -15,6 +16,7 @@ import datasets
 import transformers
 from tqdm.auto import tqdm
 
+from . import onnx_runtime
 from .checkpoint import PRETRAINED, CheckpointError, load_checkpoint
 from .evaluation import DigitMetrics, figures_row, figures_table, predict, summarize
 from .labelled_pictures import DatasetError, load_labelled
@@ -35,7 +37,7 @@ def read(args: argparse.Namespace) -> None:
     datasets.disable_progress_bars()  # the command has one of its own
     transformers.logging.disable_progress_bar()
     load_checkpoint(args.model)  # so that a missing one is said before any process starts
-    reader = NumberReader(args.model, args.device, args.batch_size)
+    reader = NumberReader(args.model, args.device, args.batch_size, backend=args.backend)
     files_left = files[there:]
     processes = args.num_proc or usual_processes(files_left, args.device)
     if processes > 1:
@@ -55,6 +57,13 @@ def read(args: argparse.Namespace) -> None:
         sys.exit("Stopped. The rows so far are kept" + ("; --resume goes on after them." if target else "."))
     if unreadable:
         sys.exit(f"{unreadable} of {len(files) - there} pictures could not be read; their rows say why.")
+
+
+def export(args: argparse.Namespace) -> None:
+    """Writes a model as one ONNX file, page -> scores."""
+    model, _ = load_checkpoint(args.model)
+    onnx_runtime.export(model, args.file)
+    print(f"ONNX file: {args.file}")
 
 
 def evaluate(args: argparse.Namespace) -> None:
@@ -130,6 +139,7 @@ def main() -> None:
     command.add_argument("--csv", metavar="FILE", help="write the rows there instead of printing them")
     command.add_argument("--resume", action="store_true", help="go on after the rows that the file has")
     command.add_argument("--num_proc", type=int, help="processes that read side by side; one for every CPU if none")
+    command.add_argument("--backend", choices=["torch", "onnx"], default="torch", help="what runs the networks")
     command.add_argument("--quiet", action="store_true", help="show no progress bar")
     add_model_arguments(command)
     command.set_defaults(run=read)
@@ -149,6 +159,11 @@ def main() -> None:
     command.add_argument("--update_card", action="store_true", help="add the figures to the card of a model's folder")
     add_model_arguments(command)
     command.set_defaults(run=evaluate)
+
+    command = commands.add_parser("export", help="write a model for ONNX Runtime", description=export.__doc__)
+    command.add_argument("file", metavar="FILE", help="the ONNX file to write")
+    command.add_argument("--model", default=PRETRAINED, help="a folder or an id on the Hub; the shipped one if none")
+    command.set_defaults(run=export)
 
     args = parser.parse_args()
     try:

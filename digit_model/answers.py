@@ -26,6 +26,7 @@ class Answer:
         sure: The same with a `?` for each sign that the model will not stand behind.
         scores: The three likeliest texts, best first, each with its score in [0, 1].
         frames: (K, 1, frame_size, frame_size) in [0, 1], what the classifier looked at, in the order of the text.
+        weakest: Which of them it is least sure of.
         characters: K pictures, each character on its own as it is on the picture.
         figure: The picture with a box around each character and the answer above it.
         looks: The ink and the frames, None where there is no ink.
@@ -35,6 +36,7 @@ class Answer:
     sure: str
     scores: dict[str, float]
     frames: torch.Tensor
+    weakest: int
     characters: list[Image.Image]
     figure: Image.Image
     looks: Image.Image | None
@@ -84,6 +86,7 @@ class Answers:
             sure=reading["text"],
             scores=scores,
             frames=tensors,
+            weakest=min(range(len(frames)), key=lambda index: reading["digits"][index]["score"]),
             characters=[_cut_out(image, digit["box"]) for digit in reading["digits"]],
             figure=draw_reading(image, reading),
             looks=draw_looks(reading["ink"], frames),
@@ -96,7 +99,7 @@ class Answers:
         output = self.model(pages)
         upright = ImageOps.exif_transpose(image)
         if not output.logits.any():
-            return Answer("", "", {}, output.frames[:0], [], draw_reading(image, {"text": "", "digits": []}), None)
+            return Answer("", "", {}, output.frames[:0], 0, [], draw_reading(image, {"text": "", "digits": []}), None)
         best = output.logits[0].softmax(0).topk(min(3, len(self.labels)))
         scores = {self.labels[index]: score for index, score in zip(best.indices.tolist(), best.values.tolist())}
         (text, score), *_ = scores.items()
@@ -108,6 +111,7 @@ class Answers:
             sure=text if score >= self.model.config.rejection_threshold else UNREADABLE,
             scores=scores,
             frames=output.frames,
+            weakest=0,
             characters=[upright],
             figure=draw_reading(image, {"text": "", "digits": []}),
             looks=draw_looks(looks[0], looks[1:]),

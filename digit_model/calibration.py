@@ -6,8 +6,11 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import nn
+from torch.utils.data import Dataset
+from transformers import Trainer
 
 from .pipeline_digit import NumberReadingPipeline, certainties
+from .results import to_scores
 
 
 def fit_temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
@@ -45,6 +48,18 @@ def rejection_threshold(scores: np.ndarray, answered: float = 0.01) -> float:
         answered: The share that may still be answered, in [0, 1).
     """
     return float(np.quantile(scores, 1 - answered, method="higher"))
+
+
+def calibrate(trainer: Trainer, digits: dict[str, Dataset], not_digits: list[Dataset]) -> dict[str, float]:
+    """Fits the temperature and the rejection threshold on validation pictures, and leaves them in the config."""
+    config = trainer.model.config
+    config.temperature = 1.0
+    predictions = [trainer.predict(pictures) for pictures in digits.values()]
+    logits, labels = (np.concatenate(part) for part in zip(*[prediction[:2] for prediction in predictions]))
+    config.temperature = fit_temperature(torch.from_numpy(logits), torch.from_numpy(labels))
+    scores = torch.cat([to_scores(trainer.predict(pictures)).amax(1) for pictures in not_digits])
+    config.rejection_threshold = rejection_threshold(scores.numpy())
+    return {"temperature": config.temperature, "rejection_threshold": config.rejection_threshold, "n": len(scores)}
 
 
 def fit_powers(signs: list[np.ndarray], is_right: np.ndarray) -> list[float]:

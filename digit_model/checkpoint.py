@@ -5,6 +5,7 @@ from pathlib import Path
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import AutoConfig
+from transformers.utils import cached_file
 
 from .configuration_digit import DigitConfig
 from .image_processing_digit import DigitImageProcessor
@@ -18,10 +19,13 @@ class CheckpointError(ValueError):
     """A checkpoint that cannot be loaded; the message is one sentence for the person who named it."""
 
 
-def load_checkpoint(name: str = PRETRAINED) -> tuple[DigitForImageClassification, DigitImageProcessor]:
+def load_checkpoint(
+    name: str = PRETRAINED, revision: str | None = None
+) -> tuple[DigitForImageClassification, DigitImageProcessor]:
     """
     Args:
         name: A folder that `save_pretrained` wrote, or a model id on the Hub.
+        revision: A tag, branch or commit on the Hub, the newest commit if none.
 
     Returns:
         The model, in evaluation mode, and its image processor.
@@ -30,11 +34,13 @@ def load_checkpoint(name: str = PRETRAINED) -> tuple[DigitForImageClassification
         CheckpointError: If it is missing, incomplete, damaged or another kind of model.
     """
     try:
-        config = AutoConfig.from_pretrained(name)
+        config = AutoConfig.from_pretrained(name, revision=revision)
         if not isinstance(config, DigitConfig):
             raise CheckpointError(f"{name} is a {config.model_type} model, not a digit model.")
-        model, info = DigitForImageClassification.from_pretrained(name, config=config, output_loading_info=True)
-        processor = DigitImageProcessor.from_pretrained(name)
+        model, info = DigitForImageClassification.from_pretrained(
+            name, revision=revision, config=config, output_loading_info=True
+        )
+        processor = DigitImageProcessor.from_pretrained(name, revision=revision)
     except CheckpointError:
         raise
     except (OSError, RuntimeError, ValueError, SafetensorError, StrictDataclassError) as error:
@@ -46,3 +52,11 @@ def load_checkpoint(name: str = PRETRAINED) -> tuple[DigitForImageClassification
     if info["missing_keys"]:
         raise CheckpointError(f"{name} lacks the weights {', '.join(sorted(info['missing_keys'])[:3])}; save it again.")
     return model.eval(), processor
+
+
+def file_of(name: str, file: str, revision: str | None = None) -> str | None:
+    """The path, on this machine, of a file that lies beside a checkpoint's weights; None where there is none."""
+    try:
+        return cached_file(name, file, revision=revision)
+    except OSError:
+        return None

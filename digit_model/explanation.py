@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from captum.attr import IntegratedGradients
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 from torch import nn
 
 from .modeling_digit import DigitForImageClassification
@@ -13,6 +14,7 @@ from .modeling_digit import DigitForImageClassification
 _FOR, _AGAINST = np.array([8, 104, 172]), np.array([217, 95, 2])  # blue and orange, which no eye confuses
 _ENLARGED = 224
 _STEPS = 32
+_SMOOTH = 0.8  # pixels of a frame
 
 
 class Explanation(NamedTuple):
@@ -71,6 +73,7 @@ class Explainer:
 
 def draw_strokes(frame: torch.Tensor, strokes: np.ndarray) -> Image.Image:
     """A frame (1, S, S), dark on white, with what spoke for the answer (S, S) in blue and against it in orange."""
+    strokes = gaussian_filter(strokes, _SMOOTH)  # single pixels of a gradient are noise
     ink = frame[0].numpy()[..., None]
     share = np.clip(np.abs(strokes) / max(np.percentile(np.abs(strokes), 99.5), 1e-9), 0, 1)[..., None]
     color = np.where(strokes[..., None] > 0, _FOR, _AGAINST)

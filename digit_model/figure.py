@@ -45,14 +45,24 @@ def draw_looks(ink: Image.Image, frames: list[Image.Image], side: int = 112) -> 
         frames: Grey, bright where something is written, all of one size.
         side: Of an enlarged frame, in pixels.
     """
-    gap, width = 6, 4 * side + 3 * 6
-    shown = ImageOps.contain(ink, (width, 2 * side), Image.Resampling.BILINEAR)
+    gap, width, label = 6, 4 * side + 3 * 6, 28  # on top is room for the label that a page lays over it
+    shown = ImageOps.contain(_written_part(ink), (width, side), Image.Resampling.BILINEAR)
     columns = 4 if len(frames) <= 4 else 10
     cell = (width - (columns - 1) * gap) // columns
     rows = -(-len(frames) // columns)
-    sheet = Image.new("L", (width, shown.height + rows * (cell + gap)), 255)
-    sheet.paste(ImageOps.invert(shown), ((width - shown.width) // 2, 0))
+    top = label + shown.height + gap
+    sheet = Image.new("L", (width, top + rows * (cell + gap)), 255)
+    sheet.paste(ImageOps.invert(shown), ((width - shown.width) // 2, label))
+    indent = max(0, width - len(frames) * (cell + gap)) // 2  # of a single row
     for index, frame in enumerate(frames):
-        place = index % columns * (cell + gap), shown.height + gap + index // columns * (cell + gap)
+        place = indent + index % columns * (cell + gap), top + index // columns * (cell + gap)
         sheet.paste(ImageOps.invert(frame.resize((cell, cell), Image.Resampling.NEAREST)), place)
     return sheet
+
+
+def _written_part(ink: Image.Image) -> Image.Image:
+    """Without the empty paper around it, but for a margin."""
+    left, top, right, bottom = ink.point(lambda value: 255 * (value > 127)).getbbox() or (0, 0, *ink.size)
+    margin = max(bottom - top, right - left) // 12 + 1
+    box = max(left - margin, 0), max(top - margin, 0), min(right + margin, ink.width), min(bottom + margin, ink.height)
+    return ink.crop(box)

@@ -1,8 +1,11 @@
 """The model card, written from the measured results of a run."""
 
+from statistics import mean, stdev
+
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from .evaluation import figures_table
+from .failures import CONFUSION_FILE, MISTAKES_FILE
 from .number_evaluation import number_row
 
 SPLITS = ("validation", "test")
@@ -54,6 +57,23 @@ def numbers_table(results: dict) -> str:
     return figures_table(results["numbers"], number_row)
 
 
+def seeds_table(runs: list[dict], average: dict) -> str:
+    """The accuracy of runs that differ in their seed alone, and of the mean of their weights, as a Markdown table."""
+    lines = [f"| pictures | n | mean of {len(runs)} seeds | standard deviation | averaged weights |", "|---" * 5 + "|"]
+    for split in SPLITS:
+        for source, figures in average[split].items():
+            accuracies = [run[split][source]["accuracy"] for run in runs]
+            spread = f"{stdev(accuracies):.3%}" if len(runs) > 1 else ""
+            cells = [f"{source}, {split}", f"{figures['n']:,}", f"{mean(accuracies):.3%}", spread]
+            lines.append(f"| {' | '.join(cells)} | {figures['accuracy']:.3%} |")
+    return "\n".join(lines)
+
+
+def tables_of(results: dict) -> str:
+    """All figures of a checkpoint, as Markdown tables."""
+    return results_table(results) + ("\n\n" + numbers_table(results) if "numbers" in results else "")
+
+
 def _text(results: dict, model_id: str | None) -> str:
     name = model_id or "FOLDER"
     labels, calibration = results["labels"], results["calibration"]
@@ -100,6 +120,7 @@ Recall of each label:
 {recall_head}
 {chr(10).join(recalls)}
 
+{_failures(results)}\
 ## Training
 
 Training pictures: {sources}.
@@ -113,6 +134,18 @@ MNIST: Y. LeCun, C. Cortes and C. Burges, http://yann.lecun.com/exdb/mnist/.
 It is meant for numbers by hand: drawn, scanned or photographed, on plain, ruled or squared paper. Signs between digits
 leave no character. It has seen no other writers than those of its training data; handwriting of other countries may be
 read worse. A letter that looks like a digit, such as O, l or S, is read as one.
+"""
+
+
+def _failures(results: dict) -> str:
+    if not results["test"]:
+        return ""
+    return f"""What is read wrongly of the test pictures:
+
+![Confusion matrix]({CONFUSION_FILE})
+
+![Mistakes]({MISTAKES_FILE})
+
 """
 
 
@@ -131,10 +164,11 @@ held-out digits, 98 in 100 of those shown without a `?` are right.
 def _run(run: dict) -> str:
     since = f" since {run['resumed_from']}" if run["resumed_from"] else ""
     versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+    found = "".join(f"; {name} {value:.3g}, found by a search" for name, value in run.get("found", {}).items())
     return f"""`{run["command"]}`
 
 Seed {run["seed"]}, {run["epochs"]:g} epochs ({run["steps"]:,} steps), {run["train_minutes"]:.1f} minutes{since} on
-{run["device"]}, {run["processes"]} process(es); mean training loss {run["train_loss"]:.4f}; {versions}.
+{run["device"]}, {run["processes"]} process(es); mean training loss {run["train_loss"]:.4f}{found}; {versions}.
 """
 
 

@@ -17,6 +17,7 @@ from PIL import Image
 
 from .checkpoint import PRETRAINED, load_checkpoint
 from .image_processing_digit import UnreadableImageError
+from .onnx_runtime import need, on_onnx_runtime
 from .pipeline_digit import NumberReadingPipeline
 
 COLUMNS = ["file", "text", "score", "error"]
@@ -37,7 +38,11 @@ class NumberReader:
     A `pipeline("number-reading")` over batches of columns, as `datasets.Dataset.map(batched=True)` and
     `ray.data.Dataset.map_batches` hand them over.
 
-    Pictures are decoded in threads while the model reads those before them.
+    Pictures are decoded in threads while the model reads those before them. With `backend="onnx"`, ONNX Runtime runs
+    the networks, on the CPU.
+
+    Raises:
+        CheckpointError: If ONNX Runtime is asked for and not installed.
     """
 
     def __init__(
@@ -46,9 +51,12 @@ class NumberReader:
         device: str | None = None,
         batch_size: int = 32,
         pipeline: NumberReadingPipeline | None = None,
+        backend: str = "torch",
     ):
-        self.model, self.device, self.batch_size = model, device, batch_size
+        self.model, self.device, self.batch_size, self.backend = model, device, batch_size, backend
         self._pipeline = pipeline
+        if backend == "onnx":
+            need("onnx", "onnxscript", "onnxruntime")
 
     def __getstate__(self) -> dict:
         """Other processes load the model themselves."""
@@ -58,6 +66,8 @@ class NumberReader:
     def pipeline(self) -> NumberReadingPipeline:
         if self._pipeline is None:
             model, processor = load_checkpoint(self.model)
+            if self.backend == "onnx":
+                model = on_onnx_runtime(model)
             self._pipeline = NumberReadingPipeline(model=model, image_processor=processor, device=self.device)
         return self._pipeline
 

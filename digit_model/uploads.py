@@ -33,6 +33,19 @@ def brought_pictures(paths: list[str]) -> Iterator[tuple[str, str | BytesIO | Un
             left -= 1
 
 
+def count_pictures(paths: list[str]) -> int:
+    """How many of them `brought_pictures` gives, at most, for a progress bar."""
+    return min(MAX_PICTURES, sum(map(_count, paths)))
+
+
+def _count(path: str) -> int:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return max(1, sum(map(_is_content, archive.infolist())))
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return 1
+
+
 def _members(path: Path) -> Iterator[tuple[str, BytesIO | UnreadableImageError]]:
     try:
         with zipfile.ZipFile(path) as archive:

@@ -21,13 +21,14 @@ import torch
 from torch import nn
 from transformers import HfArgumentParser, set_seed
 
-from data_prep import Augmentation, DataArguments, Pages, Pictures, by_source, merge, not_digits
+from data_prep import Augmentation, DataArguments, Pages, Pictures, Strings, by_source, merge, not_digits, pairs
 from digit_model import DigitForImageClassification, DigitImageClassificationPipeline, load_checkpoint
 from digit_model.evaluation import predict
 from digit_model.image_processing_digit import open_image
 from digit_model.labelled_pictures import labelled_picture, load_labelled
 from digit_model.modeling_digit import NO_LABEL
-from train import NOT_DIGITS_SHARE, DigitTrainer, DigitTrainingArguments, new_model
+from digit_model.trainer import DigitTrainer
+from train import NOT_DIGITS_SHARE, DigitTrainingArguments, new_model
 
 
 class BorderContrast(nn.Module):
@@ -87,6 +88,8 @@ def parts(photos: str, data_args: DataArguments, args: DigitTrainingArguments) -
             args=args,
             augmentation=Augmentation(),
             pages=Pages(),
+            strings=Strings(),
+            pairs=pairs,
             freeze=["characters"] + ["ink"] * ("hand-made" in name),
             train_dataset=sum(by_source(dataset, processor).values(), start=others),
             processing_class=processor,

@@ -21,7 +21,8 @@ from datasets import concatenate_datasets, load_dataset
 
 from data_prep import Augmentation, DataArguments, Pages, Pictures, merge, not_digits, to_pictures
 from digit_model.modeling_digit import NO_LABEL
-from train import NOT_DIGITS_SHARE, SMALL_PAGE, DigitTrainingArguments, new_model
+from digit_model.trainer import SMALL_PAGE
+from train import NOT_DIGITS_SHARE, DigitTrainingArguments, new_model
 
 STEPS = 84
 REPEATS = 3

@@ -9,14 +9,18 @@ os.environ["HF_DATASETS_CACHE"] = tempfile.mkdtemp(prefix="datasets-")
 os.environ["HF_MODULES_CACHE"] = tempfile.mkdtemp(prefix="modules-")
 
 import shutil
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from datasets import load_dataset
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageChops, ImageDraw, ImageOps
 
 from data_prep import Pages
 
@@ -45,6 +49,29 @@ def last_words(main: Callable[[], None], *arguments: str | Path) -> str:
         call(main, *arguments)
     assert isinstance(ended.value.code, str) and "\n" not in ended.value.code
     return ended.value.code
+
+
+@contextmanager
+def running_app(**settings: str) -> Iterator[tuple[str, subprocess.Popen]]:
+    """`python app.py`, as a user starts it: its address and its process."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    env = os.environ | {"GRADIO_SERVER_PORT": str(port)} | settings
+    process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=env)
+    url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 90
+    while True:
+        try:
+            urllib.request.urlopen(url)
+            break
+        except OSError:
+            assert process.poll() is None and time.monotonic() < deadline, "the app did not start"
+            time.sleep(0.2)
+    try:
+        yield url, process
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def pytest_sessionfinish():
@@ -95,6 +122,20 @@ def page_of(digits: list[Image.Image], *lines: str, side: int = 56, gap: float =
                     ends = [(centre - side / 5, middle + above), (centre + side / 5, middle + above)]
                     draw.line(ends, fill=ink, width=pen)
     return page
+
+
+def photo_of(digits: list[Image.Image], text: str) -> Image.Image:
+    """A number in pencil on squared paper, in uneven light, slightly askew, as a phone takes it."""
+    sheet = page_of(digits, text, side=110, ink=70)
+    width, height = sheet.width + 240, sheet.height + 240
+    paper = Image.new("L", (width, height), 225)
+    draw = ImageDraw.Draw(paper)
+    for pitch in range(0, max(width, height), 38):
+        draw.line([(pitch, 0), (pitch, height)], fill=190, width=2)
+        draw.line([(0, pitch), (width, pitch)], fill=190, width=2)
+    paper.paste(70, (120, 120), ImageOps.invert(sheet))
+    light = Image.linear_gradient("L").resize(paper.size).point(lambda tone: 255 - tone // 3)
+    return ImageChops.multiply(paper, light).rotate(3, Image.Resampling.BICUBIC, fillcolor=200).convert("RGB")
 
 
 def only(**shares: float) -> Pages:

@@ -106,6 +106,7 @@ class LoopbackHub:
         routes = [
             Route("/api/whoami-v2", self._whoami),
             Route("/api/validate-yaml", self._validate_yaml, methods=["POST"]),
+            Route("/loopback/fail", self._fail, methods=["POST"]),
             Route("/api/repos/create", self._create, methods=["POST"]),
             Route("/api/repos/delete", self._delete, methods=["DELETE"]),
             Route(at, self._info),
@@ -149,6 +150,11 @@ class LoopbackHub:
         if sha is None:
             raise HubError(404, "RevisionNotFound", "Invalid rev id")
         return sha
+
+    async def _fail(self, request: Request) -> Response:
+        """For tests in another process: all that is to go wrong from now on."""
+        self.failures = [Failure(**failure) for failure in await request.json()]
+        return Response()
 
     async def _whoami(self, request: Request) -> Response:
         self._needs_token(request)
@@ -331,7 +337,7 @@ class _Failing:
                     failure.times -= 1
                     if failure.status == 0:
                         await receive()  # a part of it, and then
-                        raise ConnectionResetError
+                        return receive.__self__.transport.abort()
                     response = JSONResponse({"error": "as it was told"}, failure.status, {"Retry-After": "0"})
                     return await response(scope, receive, send)
         await self.app(scope, receive, send)

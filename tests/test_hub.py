@@ -1,11 +1,17 @@
 """To the Hub and back, with the real clients, against a Hub on this machine."""
 
+import json
+
 import pytest
-from conftest import MNIST, PRETRAINED, page_of, python
+from conftest import MNIST, PRETRAINED, ROOT, page_of, python
+from huggingface_hub import ModelCard
 from loopback_hub import TOKEN, LoopbackHub
+from safetensors.torch import load, load_file
 
 SMALL = ["--mnist", MNIST, "--per_device_train_batch_size", "32", "--pages_per_step", "8", "--strings_per_step", "2"]
-FILES = {"config.json", "model.safetensors", "preprocessor_config.json", "README.md", "modeling_digit.py"}
+SHORT = [*SMALL, "--max_steps", "2", "--eval_strategy", "no"]
+PUSH = ["--push_to_hub", "--hub_model_id", "me/digit"]
+CODE = {file.name for file in PRETRAINED.glob("*.py")}
 
 READ = """
 import sys
@@ -18,49 +24,186 @@ assert "digit_model" not in sys.modules
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def hub():
     with LoopbackHub() as hub:
         yield hub
 
 
-@pytest.fixture
-def user(hub, tmp_path):
+@pytest.fixture(scope="module")
+def user(hub, tmp_path_factory):
     """Runs Python as a user of that Hub does, with a cache of their own."""
+    homes = tmp_path_factory.mktemp("homes")
 
     def run(*arguments, token: str = TOKEN, home: str = "home", **env: str):
-        settings = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / home), "HF_HUB_DISABLE_XET": "1"}
-        settings |= {"HF_HUB_OFFLINE": "0", "HF_MODULES_CACHE": str(tmp_path / home / "modules"), "HF_TOKEN": token}
+        settings = {"HF_ENDPOINT": hub.url, "HF_HOME": str(homes / home), "HF_HUB_DISABLE_XET": "1", "HF_TOKEN": token}
+        settings |= {"HF_HUB_OFFLINE": "0", "HF_MODULES_CACHE": str(homes / home / "modules")}
+        settings |= {"HF_DATASETS_CACHE": str(homes / home / "datasets"), "HF_HUB_DISABLE_IMPLICIT_TOKEN": "0"}
         return python(*arguments, **(settings | env))
 
     return run
 
 
-def test_a_trained_model_is_pushed_and_read_by_a_stranger_by_its_tag_and_offline(hub, user, digits, tmp_path):
-    done = user(
-        "train.py",
-        *SMALL,
-        "--max_steps",
-        "2",
-        "--output_dir",
-        tmp_path / "run",
-        "--push_to_hub",
-        "--hub_model_id",
-        "me/digit",
-    )
+@pytest.fixture(scope="module")
+def pushed(user, tmp_path_factory):
+    """The folder of a run that train.py has pushed."""
+    output = tmp_path_factory.mktemp("pushed") / "run"
+    done = user("train.py", *SHORT, *PUSH, "--output_dir", output)
     assert done.returncode == 0, done.stderr
-    assert set(hub.files("me/digit")) >= FILES | {"results.json"}
-    publish = "from huggingface_hub import HfApi; import sys; api = HfApi(); "
-    publish += (
-        "api.create_tag('me/digit', tag='untrained'); api.upload_folder(repo_id='me/digit', folder_path=sys.argv[1])"
+    return output
+
+
+def test_a_pushed_model_is_whole(hub, pushed):
+    files = hub.files("me/digit")
+    wanted = {"config.json", "model.safetensors", "preprocessor_config.json", "README.md", "results.json"}
+    assert set(files) >= wanted | CODE | {"confusion_matrix.png", "mistakes.png"}
+    assert not any("checkpoint-" in name for name in files)
+    config = json.loads(files["config.json"])
+    assert config["auto_map"] and set(config["custom_pipelines"]) == {"image-classification", "number-reading"}
+
+
+def test_the_pushed_card_is_valid_and_says_what_was_measured(hub, pushed, monkeypatch):
+    card, results = (
+        ModelCard(hub.files("me/digit")["README.md"].decode()),
+        json.loads(hub.files("me/digit")["results.json"]),
     )
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.url)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    card.validate()
+    measured = {(e.dataset_split, e.dataset_name, e.metric_name): e.metric_value for e in card.data.eval_results}
+    assert measured["test", "mnist", "accuracy"] == results["test"]["mnist"]["accuracy"]
+    assert 'model="me/digit"' in card.text
+
+
+def test_a_stranger_reads_by_both_pipelines_by_tag_offline_and_after_saving_it_again(
+    hub, user, pushed, digits, tmp_path
+):
+    publish = (
+        "import sys; from huggingface_hub import HfApi; api = HfApi(); api.create_tag('me/digit', tag='untrained');"
+    )
+    publish += "api.upload_folder(repo_id='me/digit', folder_path=sys.argv[1])"
     assert user("-c", publish, PRETRAINED).returncode == 0
     page_of(digits, "7").save(tmp_path / "seven.png")
-    read = user("-c", READ, "me/digit", "main", tmp_path / "seven.png", home="stranger", token="", cwd=tmp_path)
-    assert read.stdout.split() == ["7", "7"], read.stderr
+
+    def read(model, revision="main", **env):
+        done = user("-c", READ, model, revision, tmp_path / "seven.png", home="stranger", token="", cwd=tmp_path, **env)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split()
+
+    assert read("me/digit") == ["7", "7"]
     before = len(hub.requests)
-    offline = {"home": "stranger", "token": "", "cwd": tmp_path, "HF_HUB_OFFLINE": "1"}
-    again = user("-c", READ, "me/digit", "main", tmp_path / "seven.png", **offline)
-    assert again.stdout.split() == ["7", "7"] and len(hub.requests) == before, again.stderr
-    old = user("-c", READ, "me/digit", "untrained", tmp_path / "seven.png", home="stranger", token="", cwd=tmp_path)
-    assert old.returncode == 0 and len(old.stdout.split()) <= 2, old.stderr
+    assert read("me/digit", HF_HUB_OFFLINE="1") == ["7", "7"] and len(hub.requests) == before
+    read("me/digit", "untrained")
+    assert any("/resolve/untrained/config.json" in request for request in hub.requests)
+    again = """
+import sys
+from transformers import AutoImageProcessor, AutoModelForImageClassification
+for kind in (AutoModelForImageClassification, AutoImageProcessor):
+    part = kind.from_pretrained("me/digit", trust_remote_code=True)
+    part.save_pretrained("again", push_to_hub=True, repo_id="me/again")
+"""
+    assert (done := user("-c", again, home="stranger", cwd=tmp_path)).returncode == 0, done.stderr
+    assert set(hub.files("me/again")) >= CODE
+    assert read("again") == read("me/again") == ["7", "7"]
+
+
+def test_a_model_on_the_hub_is_trained_further_with_its_ink_frozen(hub, user, pushed, custom_folder, tmp_path):
+    arguments = [
+        *SHORT,
+        "--model_name_or_path",
+        "me/digit",
+        "--custom_data",
+        custom_folder,
+        "--output_dir",
+        tmp_path / "run",
+    ]
+    assert (done := user("train.py", *arguments)).returncode == 0, done.stderr
+    before, after = load(hub.files("me/digit")["model.safetensors"]), load_file(tmp_path / "run" / "model.safetensors")
+    changed = {name.split(".")[0] for name in before if not before[name].equal(after[name])}
+    assert changed == {"classifier"}
+
+
+def test_a_dataset_is_published_and_loaded_whole_and_streaming(hub, user, custom_folder, tmp_path):
+    publish = ["-m", "data_prep", "--mnist", MNIST, "--custom_data", custom_folder, "--push_to_hub"]
+    where = ["--hub_dataset_id", "me/digits", "--contact_sheet", tmp_path / "sheet.png"]
+    assert (done := user(*publish, *where)).returncode == 0, done.stderr
+    code = """
+from datasets import load_dataset
+rows = load_dataset("me/digits")
+first = next(iter(load_dataset("me/digits", split="train", streaming=True)))
+print(sum(map(len, rows.values())), sorted(first), first["image"].size == rows["train"][0]["image"].size)
+"""
+    done = user("-c", code, home="stranger", token="", cwd=tmp_path)
+    assert done.stdout.strip() == "540 ['image', 'label', 'source', 'writer'] True", done.stderr
+    assert b"540 pictures of 10 labels" in hub.files("me/digits", "dataset")["README.md"]
+
+
+def test_the_readmes_line_publishes_the_space(hub, user):
+    (line,) = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("hf upload ")]
+    arguments = line.split("#")[0].replace("'", "").split()[1:]
+    done = user("-c", "from huggingface_hub.cli.hf import main; main()", *arguments)
+    assert done.returncode == 0, done.stderr
+    files = hub.files("me/digits", "space")
+    assert {"app.py", "README.md", "requirements.txt", "digit_model/pretrained/model.safetensors"} <= set(files)
+    assert not any(name.startswith((".venv/", ".git/", "runs/", "corrections/")) for name in files)
+
+
+def test_corrections_reach_the_hub(hub, user, digits, tmp_path):
+    code = """
+import sys
+from PIL import Image
+from data_prep import Corrections
+corrections = Corrections(sys.argv[1], list("0123456789"))
+scheduler = corrections.publish_to("me/corrections")
+corrections.add(Image.open(sys.argv[2]), "7", "ada")
+scheduler.trigger().result()
+"""
+    page_of(digits, "7").save(tmp_path / "seven.png")
+    done = user("-c", code, tmp_path / "kept", tmp_path / "seven.png")
+    assert done.returncode == 0, done.stderr
+    (picture,) = [name for name in hub.files("me/corrections", "dataset") if name.endswith(".png")]
+    assert picture.startswith("7/ada_")
+    assert hub.files("me/corrections", "dataset")[picture] == next((tmp_path / "kept").rglob("*.png")).read_bytes()
+
+
+FAIL = """
+import json, sys, urllib.request
+from train import main
+url, cases, *arguments = sys.argv[1:]
+for failures in json.loads(cases):
+    urllib.request.urlopen(url + "/loopback/fail", json.dumps(failures).encode())
+    sys.argv = ["train.py", *arguments]
+    try:
+        main()
+        print("ENDED well", flush=True)
+    except SystemExit as error:
+        print("ENDED", error.code, flush=True)
+"""
+
+
+def test_each_failure_of_a_push_ends_with_a_sentence_and_the_next_run_pushes_what_was_trained(hub, user, pushed):
+    def answers(status: int, times: int) -> list[dict]:
+        return [{"method": "POST", "path": "/models/me/digit/commit/", "status": status, "times": times}]
+
+    # no right to write, too busy for two tries, broken for all tries, a cut connection, and all is well
+    cases = [answers(403, 1), answers(429, 2), answers(500, 9), answers(0, 9), []]
+    before = (pushed / "model.safetensors").read_bytes()
+    arguments = [*SHORT, *PUSH, "--output_dir", pushed, "--resume_from_checkpoint"]
+    done = user("-c", FAIL, hub.url, json.dumps(cases), *arguments)
+    ended = [line.removeprefix("ENDED ") for line in done.stdout.splitlines() if line.startswith("ENDED ")]
+    assert len(ended) == 5, done.stderr
+    for sentence, said in zip([ended[0], ended[2], ended[3]], ("403", "500", "")):
+        assert sentence.startswith("error: ") and said in sentence and "--resume_from_checkpoint" in sentence
+    assert ended[1] == ended[4] == "well"
+    assert (pushed / "model.safetensors").read_bytes() == before == hub.files("me/digit")["model.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("token", "env"), [("", {}), ("hf_wrong", {}), (TOKEN, {"HF_ENDPOINT": "http://127.0.0.1:9"})],
+    ids=["no token", "wrong token", "no network"],
+)  # fmt: skip
+def test_a_push_that_cannot_be_is_said_before_any_training(user, tmp_path, token, env):
+    done = user("train.py", *SHORT, *PUSH, "--output_dir", tmp_path / "run", token=token, **env)
+    (sentence,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert done.returncode == 1 and "Traceback" not in done.stderr and not (tmp_path / "run" / "config.json").exists()
+    assert sentence

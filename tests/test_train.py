@@ -13,8 +13,9 @@ from conftest import MNIST, ROOT, call, last_words, python, scan
 from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 
-from data_prep import Augmentation, Pages, to_pictures
-from train import DigitTrainer, DigitTrainingArguments, main, new_model
+from data_prep import Augmentation, Pages, Strings, pairs, to_pictures
+from digit_model.trainer import DigitTrainer
+from train import DigitTrainingArguments, main, new_model
 
 SMALL = ["--mnist", MNIST, "--per_device_train_batch_size", "32", "--pages_per_step", "8", "--strings_per_step", "2"]
 
@@ -94,7 +95,7 @@ def test_the_checkpoint_is_calibrated_on_validation_pictures(run):
 def test_a_frozen_ink_network_is_left_as_it_is(run, tmp_path, custom_folder):
     output, _ = run
     further = ["--model_name_or_path", output, "--custom_data", custom_folder, "--max_steps", "3"]
-    train_here(tmp_path, *further, "--freeze", "ink", "characters")
+    train_here(tmp_path, *further)  # as it is by default
     before, after = (load_file(folder / "model.safetensors") for folder in (output, tmp_path))
     changed = {name.split(".")[0] for name in before if not before[name].equal(after[name])}
     assert changed == {"classifier"}
@@ -105,7 +106,14 @@ def test_the_first_half_of_the_steps_practises_on_smaller_pages(tmp_path, mnist)
     pictures = to_pictures(mnist["train"].select(range(32)), processor)
     args = DigitTrainingArguments(output_dir=str(tmp_path), max_steps=4, eval_strategy="no")
     trainer = DigitTrainer(
-        model=model, args=args, augmentation=Augmentation(), pages=Pages(), freeze=[], train_dataset=pictures
+        model=model,
+        args=args,
+        augmentation=Augmentation(),
+        pages=Pages(),
+        strings=Strings(),
+        pairs=pairs,
+        freeze=[],
+        train_dataset=pictures,
     )
     inputs = {
         name: part.float() if name != "labels" else part

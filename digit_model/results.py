@@ -1,0 +1,66 @@
+"""What is measured at the end of a run, and how the run came to its weights."""
+
+import json
+import platform
+import shlex
+import sys
+from pathlib import Path
+
+import datasets
+import torch
+import transformers
+from transformers import EvalPrediction, Trainer
+from transformers.trainer_utils import PredictionOutput, TrainOutput
+
+from .checkpoint import file_of
+from .evaluation import DigitMetrics, measure
+
+
+def to_scores(prediction: EvalPrediction | PredictionOutput) -> torch.Tensor:
+    return torch.from_numpy(prediction.predictions).softmax(-1)
+
+
+def log_metrics(metrics: DigitMetrics, prediction: EvalPrediction) -> dict[str, float]:
+    """The figures for the log, without those of each label: they are in the results at the end."""
+    figures = metrics.compute(predictions=to_scores(prediction), references=prediction.label_ids)
+    return {name: figure for name, figure in figures.items() if name != "recall"}
+
+
+def scores_of(trainer: Trainer, splits: dict[str, torch.utils.data.Dataset]) -> dict[str, torch.Tensor]:
+    """The scores (N, num_labels) of the pictures of each source."""
+    return {source: to_scores(trainer.predict(pictures)) for source, pictures in splits.items()}
+
+
+def measure_all(
+    scores: dict[str, torch.Tensor],
+    splits: dict[str, torch.utils.data.Dataset],
+    metrics: DigitMetrics,
+    threshold: float,
+) -> dict[str, dict]:
+    """The final figures on each source."""
+    return {source: measure(metrics, scores[source], splits[source].labels, threshold) for source in splits}
+
+
+def earlier_runs(name: str | None) -> list[dict]:
+    """Those that a checkpoint, in a folder or on the Hub, has been through."""
+    results = name and file_of(name, "results.json")
+    return json.loads(Path(results).read_text())["runs"] if results else []
+
+
+def describe_run(trainer: Trainer, run: TrainOutput, checkpoint: str | None, found: dict[str, float]) -> dict:
+    """How the weights came to be, for the results and the card."""
+    args = trainer.args
+    return {
+        "command": shlex.join(["python", "train.py", *sys.argv[1:]]),
+        "seed": args.seed,
+        "epochs": trainer.state.epoch,
+        "steps": trainer.state.global_step,
+        "train_loss": run.training_loss,
+        "train_minutes": run.metrics["train_runtime"] / 60,
+        "resumed_from": checkpoint and Path(checkpoint).name,
+        "found": found,
+        "processes": args.world_size,
+        "device": torch.cuda.get_device_name() if args.n_gpu else f"{torch.get_num_threads()} CPU threads",
+        "versions": {"python": platform.python_version()}
+        | {module.__name__: module.__version__ for module in (torch, transformers, datasets)},
+    }

@@ -1,0 +1,168 @@
+"""A Trainer that augments, and writes on synthetic pages, what it learns from."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch.utils.data import Dataset
+from torch.utils.tensorboard import SummaryWriter
+from transformers import EarlyStoppingCallback, Trainer
+from transformers.integrations import TensorBoardCallback
+
+from .failures import draw_confusion
+from .model_card import model_card
+from .modeling_digit import NO_LABEL
+
+NETWORKS = ("ink", "characters", "classifier")
+SHARP_SHARE = 0.3  # of the plain frames that are read as they are: warping blurs, and what is read in use is sharp
+PAIRS = 6  # two characters side by side, in every step, which are none of the labels either
+SMALL_PAGE = 96  # side of the pages in the first half of a run: 0.56 of the pixels, so more steps in the same time
+
+
+class DigitTrainer(Trainer):
+    """
+    Takes, beside what a `Trainer` takes, what makes practice of frames (N, 1, 28, 28) in [0, 1], on their own device.
+
+    Args:
+        augmentation: Frames -> as many frames, warped.
+        pages: A `data_prep.Pages`: frames -> synthetic pages with their ink.
+        strings: A `data_prep.Strings`: frames and a count -> the ink of so many numbers, and whose each stroke is.
+        pairs: Frames -> half as many, two side by side.
+        freeze: The networks that stay as they are, of `NETWORKS`.
+    """
+
+    def __init__(
+        self,
+        *args,
+        augmentation: Callable[[torch.Tensor], torch.Tensor],
+        pages: Callable,
+        strings: Callable,
+        pairs: Callable[[torch.Tensor], torch.Tensor],
+        freeze: list[str],
+        **kwargs,
+    ):
+        super().__init__(*args, data_collator=lambda batch: batch, **kwargs)
+        self.augmentation, self.strings, self.pairs, self.freeze = augmentation, strings, pairs, freeze
+        self.pages, self.small_pages = pages, replace(pages, size=min(SMALL_PAGE, pages.size))
+        self.results = {}
+
+    def compute_loss(self, model, inputs, **kwargs):
+        inputs = inputs | {name: inputs[name].float() / 255 for name in ("pixel_values", "frames")}
+        return super().compute_loss(model, self._practice(inputs) if model.training else inputs, **kwargs)
+
+    def _practice(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """What the model reads in a training step; networks that stay as they are do so in their statistics too."""
+        model = self.accelerator.unwrap_model(self.model)
+        model.ink.eval()  # real pages are framed as they will be when the model is used
+        with torch.no_grad(), self.accelerator.autocast():
+            frames = torch.cat([model.to_frames(inputs["pixel_values"]), inputs["frames"]])
+        for name in NETWORKS:
+            getattr(model, name).train(name not in self.freeze)
+        warped, practice = self.augmentation(frames), {}
+        if not {"ink", "classifier"} <= set(self.freeze):
+            practice |= self._pages_and_frames(frames, warped, inputs["labels"])
+        if "characters" not in self.freeze:
+            strings = self.strings(warped, self.args.strings_per_step)
+            practice |= {"strings": strings.ink, "character_labels": strings.owner}
+        return practice
+
+    def _pages_and_frames(
+        self, frames: torch.Tensor, warped: torch.Tensor, labels: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """Every character as a frame, and some of them on synthetic pages."""
+        is_sharp = torch.rand(len(frames), 1, 1, 1, device=frames.device) < SHARP_SHARE
+        on_pages = self.args.pages_per_step  # the first ones: custom pictures, as far as there are any, then MNIST
+        is_first_half = self.state.global_step < self.state.max_steps / 2
+        batch = (self.small_pages if is_first_half else self.pages)(warped[:on_pages])
+        both = self.pairs(warped[-PAIRS:])
+        page_labels = labels[:on_pages].where(batch.is_single, -100).where(~batch.is_blank, NO_LABEL)
+        no_label = labels.new_full((len(both),), NO_LABEL)
+        return {
+            "pixel_values": batch.pages,
+            "frames": torch.cat([frames.where(is_sharp, warped), both]),
+            "labels": torch.cat([page_labels, labels, no_label]),
+            "ink_labels": batch.ink,
+        }
+
+    def _get_train_sampler(self, train_dataset=None) -> torch.utils.data.Sampler:
+        if self.args.class_balanced:
+            return BalancedSampler(self.train_dataset.labels, self.args.seed)
+        return super()._get_train_sampler(train_dataset)
+
+    def create_model_card(self, model_name: str | None = None, **kwargs) -> None:
+        if self.is_world_process_zero() and self.results:
+            model_card(self.results, model_name or self.args.hub_model_id).save(f"{self.args.output_dir}/README.md")
+
+
+class BalancedSampler(torch.utils.data.WeightedRandomSampler):
+    """
+    Draws every label equally often; what has none of the labels keeps its share.
+
+    Args:
+        labels: (N,), indices or `NO_LABEL`.
+        seed: The same seed draws the same pictures in the same epoch.
+    """
+
+    def __init__(self, labels: torch.Tensor, seed: int):
+        has_label, weights = labels != NO_LABEL, torch.ones(len(labels), dtype=torch.double)
+        counts = labels[has_label].bincount()
+        weights[has_label] = (has_label.sum() / counts.count_nonzero() / counts)[labels[has_label]].double()
+        super().__init__(weights, len(labels), generator=torch.Generator())
+        self.seed = seed
+        self.set_epoch(0)
+
+    def set_epoch(self, epoch: int) -> None:
+        self.generator.manual_seed(self.seed + epoch)
+
+
+class EarlyStopping(EarlyStoppingCallback):
+    """Goes by the figure of one validation source, and lets those of the others pass."""
+
+    def on_evaluate(self, args, state, control, metrics, **kwargs):
+        if args.metric_for_best_model in metrics:
+            super().on_evaluate(args, state, control, metrics, **kwargs)
+
+
+def show_on_tensorboard(
+    trainer: DigitTrainer, splits: dict[str, Dataset], scores: dict[str, torch.Tensor], count: int = 16
+) -> None:
+    """Beside the curves: synthetic pages with the ink that is found on them, and a confusion matrix of each source."""
+    (callback,) = [each for each in trainer.callback_handler.callbacks if isinstance(each, TensorBoardCallback)]
+    model, labels = trainer.model, list(trainer.model.config.id2label.values())
+    frames = trainer.train_dataset.frames[-count:].to(trainer.args.device) / 255
+    with torch.no_grad():
+        pages = trainer.pages(frames).pages
+        ink = model.ink(pages).sigmoid()
+    with SummaryWriter(callback.logging_dir) as writer:
+        writer.add_images("pages, and their ink", torch.cat([pages, ink], dim=2), trainer.state.global_step)
+        for source, pictures in splits.items():
+            figure = draw_confusion(scores[source].argmax(-1), pictures.labels, labels)
+            writer.add_figure(f"confusion matrix/{source}", figure, trainer.state.global_step)
+
+
+def average_weights(models: list[torch.nn.Module]) -> dict[str, torch.Tensor]:
+    """
+    The mean of every weight (Wortsman et al., 2022, "Model soups"). The statistics of batch normalisation are averaged
+    too, and have to be measured anew.
+    """
+    states = [model.state_dict() for model in models]
+    return {
+        name: torch.stack([state[name].float() for state in states]).mean(0).to(value.dtype)
+        for name, value in states[0].items()
+    }
+
+
+@torch.no_grad()
+def measure_batch_statistics(trainer: DigitTrainer, steps: int = 50) -> None:
+    """Measures the means and variances of batch normalisation on so many steps of practice."""
+    layers = [module for module in trainer.model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # a plain mean over the steps
+    trainer.model.train()
+    for _, inputs in zip(range(steps), trainer.get_train_dataloader()):
+        trainer.compute_loss(trainer.model, trainer._prepare_inputs(inputs))
+    for layer, momentum in zip(layers, momenta):
+        layer.momentum = momentum
+    trainer.model.eval()

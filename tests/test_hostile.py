@@ -1,0 +1,118 @@
+"""Uploads that mean harm: the app goes on serving, in bounded memory, and writes nothing outside its own folders."""
+
+import io
+import struct
+import subprocess
+import sys
+import zipfile
+import zlib
+from pathlib import Path
+
+import httpx
+import pytest
+from conftest import ROOT, page_of, running_app, scan
+from gradio_client import Client, handle_file
+from PIL import Image
+
+MEMORY_LIMIT = 1500  # MB above what the app takes at rest
+
+
+def png_of(width: int, height: int) -> bytes:
+    """A PNG that says it has so many pixels, all of one tone, in a few kilobytes."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    rows = zlib.compressobj(9)
+    line = bytes(width // 8 + 2)
+    content = b"".join(rows.compress(line) for _ in range(min(height, 20_000))) + rows.flush()
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", content) + chunk(b"IEND", b"")
+
+
+def zip_of(members: dict[str, bytes]) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, member in members.items():
+            archive.writestr(name, member)
+    return content.getvalue()
+
+
+def saved(image: Image.Image, kind: str, **options) -> bytes:
+    content = io.BytesIO()
+    image.save(content, kind, **options)
+    return content.getvalue()
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory):
+    """The running app: its address, its process, and the one folder that it may write to."""
+    own = tmp_path_factory.mktemp("own")
+    with running_app(TMPDIR=str(own), CORRECTIONS_FOLDER=str(own / "corrections")) as (url, process):
+        yield url, process, own
+
+
+def memory_of(process: subprocess.Popen) -> float:
+    """The most that the process has had, in MB."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def files_in(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if not {"__pycache__", ".git", ".venv"} & set(path.parts)}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of a process from /proc")
+def test_twenty_hostile_uploads_leave_the_app_serving(app, digits, tmp_path):
+    url, process, own = app
+    picture, long = saved(scan(digits[4]), "PNG"), saved(page_of(digits, "42"), "JPEG")
+    frames = [Image.new("P", (64, 64), tone) for tone in range(200)]
+    hostile = {
+        "empty.png": b"",
+        "text.png": b"no picture",
+        "page.png": b"<html><script>alert(1)</script></html>",
+        "drawing.svg": b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>",
+        "cut_off.jpg": long[: len(long) // 2],
+        "bomb.png": png_of(60_000, 60_000),
+        "ribbon.png": png_of(100_000, 1),
+        "dot.png": saved(Image.new("L", (1, 1)), "PNG"),
+        "frames.gif": saved(frames[0], "GIF", save_all=True, append_images=frames[1:]),
+        "program.jpg": b"\x7fELF" + bytes(1000),
+        "report.png": b"%PDF-1.7\n" + bytes(1000),
+        "archive.png": zip_of({"4.png": picture}),
+        "<img src=x onerror=alert(1)>.png": picture,
+        "..%2F..%2Foutside.png": picture,
+        "nested.zip": zip_of({"inner.zip": zip_of({"4.png": picture})}),
+        "bomb.zip": zip_of({f"{number}.png": bytes(19 << 20) for number in range(30)}),
+        "large.zip": zip_of({"large.png": bytes(60 << 20)}),
+        "many.zip": zip_of({f"{number}.png": b"" for number in range(10_000)}),
+        "outside.zip": zip_of({"../../outside.png": picture, "/tmp/outside.png": picture}),
+        "damaged.zip": zip_of({"4.png": picture})[:-30],
+    }
+    assert len(hostile) == 20
+    client = Client(url, verbose=False, download_files=str(tmp_path / "downloads"))
+    before, rest = files_in(ROOT) | files_in(tmp_path.parent.parent) - files_in(own), memory_of(process)
+    for name, content in hostile.items():
+        path = tmp_path / "uploads" / name.replace("%2F", "_")
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+        for endpoint, upload in (("/read_number", handle_file(str(path))), ("/read_batch", [handle_file(str(path))])):
+            try:
+                client.predict(upload, api_name=endpoint)
+            except Exception as error:
+                assert "Traceback" not in str(error), name
+        assert process.poll() is None, name
+    (tmp_path / "good.jpg").write_bytes(long)
+    assert client.predict(handle_file(str(tmp_path / "good.jpg")), api_name="/read_number")["text"] == "42"
+    assert memory_of(process) - rest < MEMORY_LIMIT
+    assert not list(Path("/tmp").glob("outside.png")) and files_in(ROOT) <= before
+
+
+def test_files_of_the_server_cannot_be_asked_for(app):
+    url, _, _ = app
+    stolen = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
+    for endpoint, data in (("read_number", stolen), ("read_batch", [stolen])):
+        event = httpx.post(f"{url}/gradio_api/call/{endpoint}", json={"data": [data]})
+        answer = httpx.get(f"{url}/gradio_api/call/{endpoint}/{event.json()['event_id']}", timeout=30).text
+        assert answer.startswith("event: error") and "root:" not in answer
+    assert httpx.get(f"{url}/gradio_api/file=/etc/passwd").status_code == 403

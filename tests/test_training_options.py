@@ -1,0 +1,90 @@
+"""What people train with beside the recipe: seeds, searches, early stopping, balanced labels, TensorBoard."""
+
+import json
+
+import pytest
+import torch
+from conftest import MNIST, call, last_words
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from digit_model import load_checkpoint
+from digit_model.modeling_digit import NO_LABEL
+from digit_model.trainer import BalancedSampler, average_weights
+from train import main
+
+SMALL = ["--mnist", MNIST, "--per_device_train_batch_size", "32", "--pages_per_step", "8", "--strings_per_step", "2"]
+
+
+def results_of(folder) -> dict:
+    return json.loads((folder / "results.json").read_text())
+
+
+def test_seeds_give_their_mean_and_spread_and_the_average_of_their_weights(tmp_path, capsys):
+    call(main, *SMALL, "--max_steps", "2", "--eval_strategy", "no", "--seeds", "1", "2", "--output_dir", tmp_path)
+    seeds = json.loads((tmp_path / "seeds.json").read_text())
+    assert [run["runs"][0]["seed"] for run in seeds["seeds"].values()] == [1, 2]
+    accuracies = [results_of(tmp_path / f"seed-{seed}")["test"]["mnist"]["accuracy"] for seed in (1, 2)]
+    table = capsys.readouterr().out.split("mean of 2 seeds")[1]
+    assert f"| mnist, test | 200 | {sum(accuracies) / 2:.3%} |" in table
+    one, two, average = (load_checkpoint(str(tmp_path / name))[0] for name in ("seed-1", "seed-2", "average"))
+    halfway = average_weights([one, two])
+    for name, weight in average.named_parameters():
+        assert torch.allclose(weight, halfway[name]), name
+    assert results_of(tmp_path / "average") == seeds["average"] and len(seeds["average"]["runs"]) == 2
+
+
+def test_a_search_trains_with_the_best_it_found(tmp_path):
+    call(main, *SMALL, "--max_steps", "2", "--hyperparameter_search", "2", "--output_dir", tmp_path)
+    (run,) = results_of(tmp_path)["runs"]
+    assert 2e-4 <= run["found"]["learning_rate"] <= 1e-2 and 1e-3 <= run["found"]["weight_decay"] <= 0.2
+    assert "found by a search" in (tmp_path / "README.md").read_text()
+    used = torch.load(tmp_path / "training_args.bin", weights_only=False)
+    assert used.learning_rate == run["found"]["learning_rate"]
+
+
+def test_early_stopping_ends_a_run_that_gets_no_better_and_keeps_its_best(tmp_path):
+    diverging = ["--num_train_epochs", "8", "--learning_rate", "3", "--warmup_steps", "0", "--early_stopping", "1"]
+    call(main, *SMALL, *diverging, "--output_dir", tmp_path)
+    (run,) = results_of(tmp_path)["runs"]
+    assert run["epochs"] < 8
+
+
+def test_balanced_labels_are_drawn_equally_often_and_what_has_none_keeps_its_share():
+    labels = torch.tensor([0] * 900 + [1] * 100 + [2] * 200 + [NO_LABEL] * 300)
+    sampler = BalancedSampler(labels, seed=1)
+    drawn = labels[list(sampler)]
+    for label, expected in ((0, 400), (1, 400), (2, 400), (NO_LABEL, 300)):
+        assert abs((drawn == label).sum() - expected) < 60
+    sampler.set_epoch(0)
+    assert labels[list(sampler)].equal(drawn)
+    sampler.set_epoch(1)
+    assert not labels[list(sampler)].equal(drawn)
+
+
+def test_class_balanced_sampling_is_a_flag(tmp_path):
+    call(main, *SMALL, "--max_steps", "2", "--eval_strategy", "no", "--class_balanced", "--output_dir", tmp_path)
+    assert results_of(tmp_path)["runs"][0]["steps"] == 2
+
+
+def test_tensorboard_shows_curves_pages_with_their_ink_and_confusion_matrices(tmp_path):
+    call(
+        main, *SMALL, "--max_steps", "2", "--logging_steps", "1", "--report_to", "tensorboard", "--output_dir", tmp_path
+    )
+    (folder,) = (tmp_path / "runs").iterdir()
+    events = EventAccumulator(str(folder)).Reload()
+    tags = events.Tags()
+    assert {"train/loss", "eval/mnist_accuracy", "eval/pages_accuracy"} <= set(tags["scalars"])
+    assert any(tag.startswith("pages, and their ink") for tag in tags["images"])
+    assert {"confusion matrix/mnist", "confusion matrix/pages"} <= set(tags["images"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--seeds", "1", "2", "--push_to_hub"], "push the one you choose"),
+        (["--freeze", "ink", "characters", "classifier"], "leaves nothing to train"),
+        (["--freeze", "head"], "--freeze takes"),
+    ],
+)
+def test_flags_that_contradict_each_other_are_refused(tmp_path, arguments, sentence):
+    assert sentence in last_words(main, *SMALL, "--output_dir", tmp_path, *arguments)
