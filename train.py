@@ -261,7 +261,7 @@ def finish(trainer: DigitTrainer, data: Data, runs: list[dict]) -> dict:
         texts = [data.labels[label] for label in data.digits.labels[len(data.digits.pages) :]]
         written = numbers(data.digits.frames, texts, min(VALIDATION_NUMBERS, len(texts)))
         calibration["numbers"] = calibrate_numbers(reader, ((number.image, number.text) for number in written))
-    trainer.save_model()
+    trainer.save_model(_internal_call=True)  # or it is pushed already, before it is measured
 
     metrics, threshold = DigitMetrics(data.labels), model.config.rejection_threshold
     validation_scores = scores_of(trainer, validation)
@@ -325,7 +325,10 @@ def train(
     found = search_hyperparameters(new_trainer, model) if args.hyperparameter_search else {}
     trainer = new_trainer(model=model)
     run = trainer.train(resume_from_checkpoint=checkpoint)
-    finish(trainer, data, [*earlier_runs(model_args.model_name_or_path), describe_run(trainer, run, checkpoint, found)])
+    runs = [*earlier_runs(model_args.model_name_or_path), describe_run(trainer, run, checkpoint, found)]
+    if run.metrics["train_runtime"] == 0:  # it had been trained to its end before, and only the rest was left to do
+        runs = earlier_runs(args.output_dir) or runs
+    finish(trainer, data, runs)
     return trainer, data
 
 

@@ -34,7 +34,7 @@ class Pictures(torch.utils.data.Dataset):
         return len(self.labels)
 
     def __getitems__(self, indices: list[int]) -> dict[str, torch.Tensor]:
-        indices = torch.tensor(indices)
+        indices = torch.tensor(indices, dtype=torch.long)
         is_page = indices < len(self.pages)
         pages, frames = indices[is_page], indices[~is_page]
         return {

@@ -32,6 +32,7 @@ class _OnnxNetwork(nn.Module):
         super().__init__()
         import onnxruntime
 
+        self.network = network  # whose dtype and device the model tells
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         self.session = onnxruntime.InferenceSession(_to_onnx(network, example, "input", "output", sizes), options)

@@ -1,13 +1,16 @@
 """A Trainer that augments, and writes on synthetic pages, what it learns from."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
+from statistics import fmean
 
 import torch
 from torch.utils.data import Dataset
 from torch.utils.tensorboard import SummaryWriter
-from transformers import EarlyStoppingCallback, Trainer
+from transformers import EarlyStoppingCallback, Trainer, TrainerState, TrainingArguments
 from transformers.integrations import TensorBoardCallback
+from transformers.trainer_utils import TrainOutput
 
 from .failures import draw_confusion
 from .model_card import model_card
@@ -45,6 +48,17 @@ class DigitTrainer(Trainer):
         self.augmentation, self.strings, self.pairs, self.freeze = augmentation, strings, pairs, freeze
         self.pages, self.small_pages = pages, replace(pages, size=min(SMALL_PAGE, pages.size))
         self.results = {}
+
+    def train(self, resume_from_checkpoint: str | None = None, **kwargs) -> TrainOutput:
+        """A run that is at its end is left as it is, where a `Trainer` would take one step more."""
+        if resume_from_checkpoint:
+            state = TrainerState.load_from_json(f"{resume_from_checkpoint}/trainer_state.json")
+            if _is_at_end(state, self.args):
+                self.state = state
+                self._load_from_checkpoint(resume_from_checkpoint)
+                losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
+                return TrainOutput(state.global_step, fmean(losses or [0]), {"train_runtime": 0.0})
+        return super().train(resume_from_checkpoint, **kwargs)
 
     def compute_loss(self, model, inputs, **kwargs):
         inputs = inputs | {name: inputs[name].float() / 255 for name in ("pixel_values", "frames")}
@@ -89,9 +103,15 @@ class DigitTrainer(Trainer):
             return BalancedSampler(self.train_dataset.labels, self.args.seed)
         return super()._get_train_sampler(train_dataset)
 
-    def create_model_card(self, model_name: str | None = None, **kwargs) -> None:
+    def create_model_card(self, **kwargs) -> None:
         if self.is_world_process_zero() and self.results:
-            model_card(self.results, model_name or self.args.hub_model_id).save(f"{self.args.output_dir}/README.md")
+            model_card(self.results, self.args.hub_model_id).save(f"{self.args.output_dir}/README.md")
+
+
+def _is_at_end(state: TrainerState, args: TrainingArguments) -> bool:
+    if args.max_steps > 0:
+        return state.global_step >= args.max_steps
+    return state.global_step >= state.max_steps and math.ceil(args.num_train_epochs) <= state.num_train_epochs
 
 
 class BalancedSampler(torch.utils.data.WeightedRandomSampler):

@@ -3,6 +3,7 @@
 import os
 import tempfile
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, and threads that wait for each other spin
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_DATASETS_CACHE"] = tempfile.mkdtemp(prefix="datasets-")
@@ -17,6 +18,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 from datasets import load_dataset
@@ -52,13 +54,13 @@ def last_words(main: Callable[[], None], *arguments: str | Path) -> str:
 
 
 @contextmanager
-def running_app(**settings: str) -> Iterator[tuple[str, subprocess.Popen]]:
-    """`python app.py`, as a user starts it: its address and its process."""
+def running_app(*command: str, stderr: IO | None = None, **settings: str) -> Iterator[tuple[str, subprocess.Popen]]:
+    """`python app.py`, as a user starts it, or another command: its address and its process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     env = os.environ | {"GRADIO_SERVER_PORT": str(port)} | settings
-    process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=env)
+    process = subprocess.Popen([sys.executable, *(command or ["app.py"])], cwd=ROOT, env=env, stderr=stderr)
     url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 90
     while True:
         try:

@@ -127,6 +127,7 @@ def upload(page, *files: Path, tab: str = "Upload") -> None:
 
 
 @both
+@pytest.mark.slow
 def test_nine_of_ten_drawn_digits_are_read_and_clear_takes_the_answer_away(visit, device):
     page, misread = visit(device), {}
     expect_answer(page, BLANK)
@@ -222,6 +223,7 @@ def test_a_batch_gives_a_table_and_a_csv(visit, digits, tmp_path):
     page.get_by_role("gridcell", name=rows[1]["error"]).wait_for()
 
 
+@pytest.mark.slow
 def test_a_correction_is_kept_with_consent_alone_and_ends_in_the_training_table(visit, corrections, tmp_path):
     page = visit()
     draw(page, "7")
@@ -274,7 +276,7 @@ def test_the_language_can_be_changed_and_follows_the_browser(visit):
 
 def test_the_theme_can_be_changed(visit):
     page = visit()
-    ground = "getComputedStyle(document.querySelector('.gradio-container')).backgroundColor"
+    ground = "getComputedStyle(document.querySelector('.prose')).color"
     light = page.evaluate(ground)
     page.get_by_role("button", name="Settings").click()
     page.get_by_role("button", name="Dark").click()

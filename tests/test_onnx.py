@@ -46,6 +46,7 @@ def test_the_file_knows_its_labels_and_threshold(session):
     assert float(properties["rejection_threshold"]) == config["rejection_threshold"]
 
 
+@pytest.mark.slow
 def test_read_gives_the_same_rows_with_either_backend(digits, tmp_path):
     for number, text in enumerate(["42", "90210", "7"]):
         page_of(digits, text, side=40 + 30 * number).save(tmp_path / f"{number}.png")
@@ -58,7 +59,8 @@ def test_read_gives_the_same_rows_with_either_backend(digits, tmp_path):
     np.testing.assert_allclose(*scores, atol=1e-2)
 
 
-def test_without_onnx_runtime_one_sentence_says_what_to_install(monkeypatch, tmp_path):
+def test_without_onnx_runtime_one_sentence_says_what_to_install(monkeypatch, tmp_path, digits):
+    scan(digits[3]).save(tmp_path / "three.png")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     for arguments in (["export", tmp_path / "digits.onnx"], ["read", tmp_path, "--backend", "onnx"]):
         assert "pip install onnx onnxscript" in last_words(main, *arguments)

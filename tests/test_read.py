@@ -99,6 +99,7 @@ def test_a_stop_by_the_user_is_one_among_several_processes_too(folder, tmp_path,
     assert "--resume goes on after them" in last_words(main, "read", folder, *arguments)
 
 
+@pytest.mark.slow
 def test_ray_gives_the_same_rows_as_a_map_over_shards(folder):
     ray = pytest.importorskip("ray", reason="pip install 'ray[data]' to read on several machines")
     (folder / "5.jpg").unlink()  # Ray's own reader would stop at it

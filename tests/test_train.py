@@ -130,6 +130,7 @@ def test_pictures_that_show_no_digit_can_be_brought(tmp_path, custom_folder):
     assert json.loads((tmp_path / "run" / "results.json").read_text())["calibration"]["n"] == 540
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_where_its_last_checkpoint_was(tmp_path):
     steps = ["--max_steps", "24", "--save_strategy", "steps", "--save_steps", "4", "--logging_steps", "1"]
     steps += ["--eval_strategy", "no"]
@@ -155,6 +156,7 @@ def test_a_killed_run_goes_on_where_its_last_checkpoint_was(tmp_path):
     assert [entry["step"] for entry in final["log_history"] if "loss" in entry] == list(range(1, 25))
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path):
     steps = ["--max_steps", "6", "--save_strategy", "steps", "--save_steps", "3"]
     train_here(tmp_path / "whole", *steps)
@@ -166,6 +168,7 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path):
     assert weights[0] == weights[1]
 
 
+@pytest.mark.slow
 def test_two_processes_train_and_write_once(tmp_path):
     arguments = [*SMALL, "--max_steps", "2", "--eval_strategy", "no", "--output_dir", tmp_path]
     done = python("-m", "torch.distributed.run", "--nproc_per_node", "2", "train.py", *arguments)
@@ -176,6 +179,7 @@ def test_two_processes_train_and_write_once(tmp_path):
     assert done.stdout.count("| mnist, test |") == 1
 
 
+@pytest.mark.slow
 def test_accelerate_launches_it(tmp_path):
     arguments = [*SMALL, "--max_steps", "2", "--eval_strategy", "no", "--output_dir", tmp_path]
     done = python("-m", "accelerate.commands.launch", "--num_processes", "2", "--cpu", "train.py", *arguments)

@@ -19,6 +19,7 @@ def results_of(folder) -> dict:
     return json.loads((folder / "results.json").read_text())
 
 
+@pytest.mark.slow
 def test_seeds_give_their_mean_and_spread_and_the_average_of_their_weights(tmp_path, capsys):
     call(main, *SMALL, "--max_steps", "2", "--eval_strategy", "no", "--seeds", "1", "2", "--output_dir", tmp_path)
     seeds = json.loads((tmp_path / "seeds.json").read_text())
@@ -33,6 +34,7 @@ def test_seeds_give_their_mean_and_spread_and_the_average_of_their_weights(tmp_p
     assert results_of(tmp_path / "average") == seeds["average"] and len(seeds["average"]["runs"]) == 2
 
 
+@pytest.mark.slow
 def test_a_search_trains_with_the_best_it_found(tmp_path):
     call(main, *SMALL, "--max_steps", "2", "--hyperparameter_search", "2", "--output_dir", tmp_path)
     (run,) = results_of(tmp_path)["runs"]
@@ -42,6 +44,7 @@ def test_a_search_trains_with_the_best_it_found(tmp_path):
     assert used.learning_rate == run["found"]["learning_rate"]
 
 
+@pytest.mark.slow
 def test_early_stopping_ends_a_run_that_gets_no_better_and_keeps_its_best(tmp_path):
     diverging = ["--num_train_epochs", "8", "--learning_rate", "3", "--warmup_steps", "0", "--early_stopping", "1"]
     call(main, *SMALL, *diverging, "--output_dir", tmp_path)

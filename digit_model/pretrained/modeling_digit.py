@@ -172,7 +172,7 @@ class DigitFrame(nn.Module):
     @torch.no_grad()
     def _character_box(self, ink: torch.Tensor) -> torch.Tensor:
         """(N, S, S) -> bool (N, S, S): around the main cluster of ink and those that belong to it, not around dirt."""
-        n, size = len(ink), ink.shape[-1] // self.cells
+        n, size = ink.shape[0], ink.shape[-1] // self.cells
         is_ink = nn.functional.max_pool2d(ink[:, None], size)[:, 0] >= self.min_ink
         cluster = _label_clusters(is_ink).flatten(1)  # (N, cells * cells), 0 where there is no ink
         mass = nn.functional.avg_pool2d(ink[:, None], size).flatten(1)
@@ -189,7 +189,7 @@ class DigitFrame(nn.Module):
         last = torch.stack([extreme(axis, "amax", -1) for axis in (rows, columns)], -1)
         is_cut = ((first == 0) | (last == self.cells - 1)).any(-1)  # by the border: a neighbour, or the table
         main = (mass * torch.where(is_cut, 0.3, 1.0)).argmax(1)[:, None]
-        main_first, main_last = (edge.take_along_dim(main[..., None], 1) for edge in (first, last))
+        main_first, main_last = (edge.gather(1, main[..., None].expand(-1, -1, 2)) for edge in (first, last))
         gap = torch.maximum(first - main_last, main_first - last).amax(-1) / (main_last - main_first + 1).amax(-1)
         is_near = gap <= torch.where(is_cut, 0.1, 0.75)
         belongs = is_near & (mass >= self.min_share * mass.gather(1, main)) & (mass > 0)
@@ -349,7 +349,7 @@ class DigitForImageClassification(DigitPreTrainedModel):
             return frames
         if pixel_values.shape[-1] == self.config.frame_size:
             return pixel_values
-        if len(pixel_values) == 0:  # a batch of frames alone; pixel_unshuffle takes no empty one
+        if pixel_values.shape[0] == 0:  # a batch of frames alone; pixel_unshuffle takes no empty one
             return pixel_values.new_zeros(0, 1, self.config.frame_size, self.config.frame_size)
         return self.frame(self.ink(pixel_values).sigmoid())
 

@@ -1,9 +1,10 @@
-"""Uploads that mean harm: the app goes on serving, in bounded memory, and writes nothing outside its own folders."""
+"""The app as a service, without a browser: its endpoints, what it gives away, and uploads that mean harm."""
 
 import io
 import struct
 import subprocess
 import sys
+import time
 import zipfile
 import zlib
 from pathlib import Path
@@ -13,6 +14,11 @@ import pytest
 from conftest import ROOT, page_of, running_app, scan
 from gradio_client import Client, handle_file
 from PIL import Image
+
+from app import Desk, build_app
+from data_prep import Corrections
+from digit_model import load_checkpoint
+from digit_model.answers import Answers
 
 MEMORY_LIMIT = 1500  # MB above what the app takes at rest
 
@@ -115,4 +121,50 @@ def test_files_of_the_server_cannot_be_asked_for(app):
         event = httpx.post(f"{url}/gradio_api/call/{endpoint}", json={"data": [data]})
         answer = httpx.get(f"{url}/gradio_api/call/{endpoint}/{event.json()['event_id']}", timeout=30).text
         assert answer.startswith("event: error") and "root:" not in answer
-    assert httpx.get(f"{url}/gradio_api/file=/etc/passwd").status_code == 403
+    for file in ("/etc/passwd", ROOT / "app.py", ROOT / "corrections" / "1" / "a.png"):
+        assert httpx.get(f"{url}/gradio_api/file={file}").status_code == 403
+
+
+def test_a_number_and_a_batch_are_read_by_name(app, digits, tmp_path):
+    page_of(digits, "42").save(tmp_path / "one.png")
+    (tmp_path / "scans.zip").write_bytes(zip_of({"two.png": saved(page_of(digits, "467"), "PNG")}))
+    client = Client(app[0], verbose=False, download_files=str(tmp_path / "downloads"))
+    reading = client.predict(handle_file(str(tmp_path / "one.png")), api_name="/read_number")
+    assert reading["text"] == "42" and len(reading["digits"]) == 2
+    files = [handle_file(str(tmp_path / name)) for name in ("one.png", "scans.zip")]
+    table, csv = client.predict(files, api_name="/read_batch")
+    assert [row[:2] for row in table["data"]] == [["one.png", "42"], ["two.png", "467"]]
+    assert Path(csv).read_text().splitlines()[0] == "file,text,score,error"
+
+
+def test_only_the_named_endpoints_can_be_called_and_are_tools_of_an_mcp_server(app):
+    endpoints = Client(app[0], verbose=False).view_api(return_format="dict", print_info=False)["named_endpoints"]
+    assert set(endpoints) == {"/read_number", "/read_batch"}
+    tools = httpx.get(f"{app[0]}/gradio_api/mcp/schema").json()
+    assert {tool["name"].removeprefix("app_") for tool in tools} == {"read_number", "read_batch"}
+    assert all("handwritten number" in tool["description"] for tool in tools)
+
+
+def test_what_a_visitor_brought_is_deleted(digits, tmp_path, monkeypatch):
+    monkeypatch.setattr("app.SECONDS_KEPT", 3)
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
+    answers = Answers(*load_checkpoint())
+    blocks = build_app(Desk(answers, Corrections(tmp_path / "corrections", answers.labels)), [])
+    _, url, _ = blocks.launch(prevent_thread_lock=True, quiet=True)
+    try:
+        page_of(digits, "42").save(tmp_path / "one.png")
+        Client(url, verbose=False).predict(handle_file(str(tmp_path / "one.png")), api_name="/read_number")
+        brought = list((tmp_path / "cache").rglob("one.png"))
+        deadline = time.monotonic() + 20
+        while brought[0].exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+    finally:
+        blocks.close()
+
+
+def test_a_hub_that_cannot_be_reached_keeps_corrections_here_and_the_app_serving(tmp_path):
+    log = tmp_path / "log"
+    with log.open("w") as stderr, running_app(stderr=stderr, CORRECTIONS_REPO="me/corrections") as (url, _):
+        assert httpx.get(url).status_code == 200
+    assert "warning: Corrections cannot be published to me/corrections" in log.read_text()
