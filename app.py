@@ -33,7 +33,7 @@ from digit_model.uploads import brought_pictures, count_pictures
 
 ROOT = Path(__file__).parent
 CANVAS_SIDE = 320
-EXAMPLES = 8
+EXAMPLES = 6
 QUEUE = {"default_concurrency_limit": 2, "max_size": 256}  # a picture takes both CPUs of a Space for some 50 ms
 MAX_FILE_SIZE = "100mb"  # a phone photo has ten; the rest is for archives
 SECONDS_KEPT = 1800  # what a visitor brought, of which nothing but an agreed correction stays
@@ -354,7 +354,7 @@ def upload_tab(page: Page, desk: Desk, language: gr.Radio, examples: list[str]) 
             shown = answer_column(page, desk, language, "waiting", figure)
     # gr.Examples would do, but for its thumbnails, which have no name that a screen reader could say
     samples = page.add(
-        gr.Gallery, examples, texts={"label": "examples"}, columns=8, height=150, buttons=[], allow_preview=False
+        gr.Gallery, examples, texts={"label": "examples"}, columns=EXAMPLES, height=180, buttons=[], allow_preview=False
     )
 
     def choose(event: gr.SelectData) -> str:
@@ -371,7 +371,13 @@ def batch_tab(page: Page, desk: Desk) -> None:
     read = page.add(gr.Button, texts={"value": "read"}, variant="primary")
     csv = page.add(gr.DownloadButton, texts={"label": "csv"}, visible=False)
     table = page.add(
-        gr.Dataframe, texts={"label": "table"}, headers=COLUMNS, interactive=False, wrap=True, visible=False
+        gr.Dataframe,
+        texts={"label": "table"},
+        headers=COLUMNS,
+        column_widths=["28%", "22%", "22%", "28%"],
+        interactive=False,
+        wrap=True,
+        visible=False,
     )
     reading = read.click(desk.read_batch, files, [table, csv], api_name="read_batch")
     reading.success(
