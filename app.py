@@ -205,9 +205,9 @@ class Desk:
         self, answer: Answer | None, truth: str | None, consent: bool, language: str, request: gr.Request
     ) -> str:
         """Keeps every character of an answer under its label, where the visitor has agreed."""
-        labels = list("".join((truth or "").split()))
-        if answer is None or not labels:
+        if answer is None or not truth:
             return ""
+        labels = [truth] if len(answer.characters) == 1 else list("".join(truth.split()))
         if not consent:
             return say("no_consent", language)
         if len(labels) != len(answer.characters):

@@ -4,7 +4,7 @@ import json
 import shlex
 
 import pytest
-from conftest import MNIST, PRETRAINED, ROOT, page_of, python
+from conftest import MNIST, PRETRAINED, ROOT, page_of, photo_of, python
 from huggingface_hub import ModelCard
 from loopback_hub import TOKEN, LoopbackHub
 from safetensors.torch import load, load_file
@@ -216,3 +216,29 @@ def test_a_push_that_cannot_be_is_said_before_any_training(user, tmp_path, token
     (sentence,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert done.returncode == 1 and "Traceback" not in done.stderr and not (tmp_path / "run" / "config.json").exists()
     assert sentence
+
+
+@pytest.mark.slow
+def test_a_day_of_a_user_retrain_on_twenty_photos_evaluate_push_and_load_elsewhere(hub, user, mnist, tmp_path):
+    photos = tmp_path / "my_photos"
+    for number, row in enumerate(mnist["train"].select(range(20))):
+        (photos / str(row["label"])).mkdir(parents=True, exist_ok=True)
+        photo_of({row["label"]: row["image"]}, str(row["label"])).save(photos / str(row["label"]) / f"me_{number}.jpg")
+
+    def accuracy(model) -> float:
+        done = user("-m", "digit_model", "evaluate", photos, "--model", model, "--json", tmp_path / "figures.json")
+        assert done.returncode == 0, done.stderr
+        return json.loads((tmp_path / "figures.json").read_text())["my_photos"]["accuracy"]
+
+    before = accuracy(PRETRAINED)
+    further = ["--model_name_or_path", PRETRAINED, "--custom_data", photos, "--mnist", MNIST, "--learning_rate", "2e-4"]
+    sizes = ["--num_train_epochs", "2", "--per_device_train_batch_size", "64", "--pages_per_step", "16"]
+    push = ["--push_to_hub", "--hub_model_id", "me/my-hand", "--output_dir", tmp_path / "run"]
+    done = user("train.py", *further, *sizes, *push)
+    assert done.returncode == 0, done.stderr
+    assert accuracy(tmp_path / "run") >= before > 0.5
+    runs = json.loads(hub.files("me/my-hand")["results.json"])["runs"]
+    assert len(runs) == 1 + len(results_of(PRETRAINED)["runs"])  # the card tells of all that the weights went through
+    photo = next(photos.rglob("*.jpg"))
+    read = user("-c", READ, "me/my-hand", "main", photo, home="elsewhere", token="", cwd=tmp_path)
+    assert read.returncode == 0 and read.stdout.split()[0] in "0123456789", read.stderr
