@@ -163,10 +163,16 @@ class Desk:
         except UnreadableImageError as error:
             raise gr.Error(str(error), print_exception=False) from None
 
-    def read_drawing(self, drawing: EditorValue | None, language: str) -> tuple:
-        """The canvas as it is now: its composite is transparent where nothing was drawn."""
+    def read_drawing(self, drawing: EditorValue | None, seen: str, language: str) -> tuple | dict:
+        """
+        The canvas as it is now: its composite is transparent where nothing was drawn. One that was `seen` changes
+        nothing: the canvas tells of the same drawing several times, and a correction may have begun meanwhile.
+        """
         composite = drawing and drawing["composite"]
-        return self.show(None if composite is None else self.answer(composite), language, "blank")
+        digest = "" if composite is None else hashlib.sha256(composite.tobytes()).hexdigest()
+        if digest == seen:
+            return gr.skip()
+        return digest, *self.show(None if composite is None else self.answer(composite), language, "blank")
 
     def read_picture(self, picture: str | None, language: str) -> tuple:
         answer = self.answer(picture) if picture else None
@@ -331,7 +337,8 @@ def draw_tab(page: Page, desk: Desk, language: gr.Radio) -> None:
             clear = page.add(gr.Button, texts={"value": "clear"})
         with gr.Column():
             shown = answer_column(page, desk, language, "blank")
-    canvas.change(desk.read_drawing, [canvas, language], shown, trigger_mode="always_last", **QUIETLY)
+    seen = gr.State("", time_to_live=SECONDS_KEPT)
+    canvas.change(desk.read_drawing, [canvas, seen, language], [seen, *shown], trigger_mode="always_last", **QUIETLY)
     gr.on([clear.click, canvas.clear], lambda: BLANK_SHEET, None, canvas, **QUIETLY)
 
 
