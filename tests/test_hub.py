@@ -206,6 +206,7 @@ def test_each_failure_of_a_push_ends_with_a_sentence_and_the_next_run_pushes_wha
     assert results_of(pushed)["runs"] == runs and runs[0]["train_minutes"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("token", "env"), [("", {}), ("hf_wrong", {}), (TOKEN, {"HF_ENDPOINT": "http://127.0.0.1:9"})],
     ids=["no token", "wrong token", "no network"],

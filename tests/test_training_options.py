@@ -64,11 +64,13 @@ def test_balanced_labels_are_drawn_equally_often_and_what_has_none_keeps_its_sha
     assert not labels[list(sampler)].equal(drawn)
 
 
+@pytest.mark.slow
 def test_class_balanced_sampling_is_a_flag(tmp_path):
     call(main, *SMALL, "--max_steps", "2", "--eval_strategy", "no", "--class_balanced", "--output_dir", tmp_path)
     assert results_of(tmp_path)["runs"][0]["steps"] == 2
 
 
+@pytest.mark.slow
 def test_tensorboard_shows_curves_pages_with_their_ink_and_confusion_matrices(tmp_path):
     call(
         main, *SMALL, "--max_steps", "2", "--logging_steps", "1", "--report_to", "tensorboard", "--output_dir", tmp_path
