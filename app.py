@@ -42,6 +42,7 @@ CSS = """
 .head h1 { font-size: 1.2rem; line-height: 1.2; margin: 0; word-break: normal; overflow-wrap: normal; }
 .head .wrap { flex-wrap: nowrap; justify-content: flex-end; }
 .head label { padding: 0.25rem 0.5rem; }
+.pictures .grid-container { grid-template-columns: repeat(auto-fill, minmax(76px, 1fr)) !important; }
 .figures table { display: block; overflow-x: auto; white-space: nowrap; border: none; }
 .answer h1 { font-size: 3rem; line-height: 1.1; margin: 0; overflow-wrap: anywhere; }
 """
@@ -310,7 +311,12 @@ def answer_column(
     with page.add(gr.Accordion, texts={"label": "why"}, open=False, visible=False) as why:
         page.add(gr.Markdown, texts={"value": "why_help"})
         reasons = page.add(
-            gr.Gallery, texts={"label": "reasons"}, columns=3, buttons=[], allow_preview=False, interactive=False
+            gr.Gallery,
+            texts={"label": "reasons"},
+            buttons=[],
+            allow_preview=False,
+            interactive=False,
+            elem_classes="pictures",
         )
     why.expand(desk.explain, answer, reasons, api_visibility="private")
     right.click(desk.agree, [answer, consent, language], status, **QUIETLY)
@@ -361,7 +367,7 @@ def upload_tab(page: Page, desk: Desk, language: gr.Radio, examples: list[str]) 
             shown = answer_column(page, desk, language, "waiting", figure)
     # gr.Examples would do, but for its thumbnails, which have no name that a screen reader could say
     samples = page.add(
-        gr.Gallery, examples, texts={"label": "examples"}, columns=EXAMPLES, height=180, buttons=[], allow_preview=False
+        gr.Gallery, examples, texts={"label": "examples"}, buttons=[], allow_preview=False, elem_classes="pictures"
     )
 
     def choose(event: gr.SelectData) -> str:
