@@ -15,6 +15,7 @@ Every flag of transformers' TrainingArguments works; `python train.py --help` li
 import ctypes
 import json
 import sys
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
@@ -52,6 +53,7 @@ from data_prep import (
 )
 from data_prep.errors import first_line
 from data_prep.hub import patiently
+from data_prep.mnist import CLASS_COUNTS, TEST_LABEL_ERRORS
 from digit_model import (
     CheckpointError,
     DigitConfig,
@@ -106,13 +108,14 @@ class DigitTrainingArguments(TrainingArguments):
     """transformers' TrainingArguments with the released recipe as defaults."""
 
     output_dir: str = field(default="runs/digit", metadata={"help": "Where the checkpoint and the card are written."})
-    num_train_epochs: float = field(default=9.0, metadata={"help": "Times that every training picture is seen."})
-    per_device_train_batch_size: int = field(default=192, metadata={"help": "Pictures a step and process."})
+    num_train_epochs: float = field(default=5.7, metadata={"help": "Times that every training picture is seen."})
+    per_device_train_batch_size: int = field(default=128, metadata={"help": "Pictures a step and process."})
     per_device_eval_batch_size: int = field(default=500, metadata={"help": "Pictures a step of evaluation."})
     pages_per_step: int = field(default=32, metadata={"help": "Synthetic pages a step and process."})
-    strings_per_step: int = field(default=12, metadata={"help": "Numbers a step and process."})
-    learning_rate: float = field(default=2e-3, metadata={"help": "Highest learning rate of AdamW."})
-    weight_decay: float = field(default=0.02, metadata={"help": "Weight decay of AdamW."})
+    strings_per_step: int = field(default=16, metadata={"help": "Numbers a step and process."})
+    learning_rate: float = field(default=7e-3, metadata={"help": "Highest learning rate."})
+    weight_decay: float = field(default=0.05, metadata={"help": "Weight decay."})
+    muon: bool = field(default=True, metadata={"help": "Muon for the kernels; --no_muon takes what --optim names."})
     lr_scheduler_type: str = field(default="cosine", metadata={"help": "How the learning rate falls."})
     warmup_steps: float = field(default=0.05, metadata={"help": "Share of the steps in which it rises first."})
     eval_strategy: str = field(default="steps", metadata={"help": "When the validation pictures are read."})
@@ -173,6 +176,8 @@ class Data(NamedTuple):
         practice: What is learned from, beside the training pictures that which is drawn.
         digits: All validation pictures that are not synthetic.
         not_digits: Pictures that show none of the labels, for the threshold.
+        licenses: Source -> the licence of its pictures, None where nobody has said.
+        label_errors: Source -> places in its test split of the labels that are known to be wrong.
     """
 
     labels: list[str]
@@ -180,6 +185,8 @@ class Data(NamedTuple):
     practice: Pictures
     digits: Pictures
     not_digits: list[Pictures]
+    licenses: dict[str, str | None]
+    label_errors: dict[str, Sequence[int]]
 
 
 def prepare(
@@ -188,6 +195,7 @@ def prepare(
     """The merged dataset as tensors, with what is drawn beside it."""
     labels, count = dataset["train"].features["label"].names, len(dataset["train"])
     splits = {split: by_source(rows, processor) for split, rows in dataset.items()}
+    licenses = {source: data_args.license_of(source) for source in splits["train"]}
 
     def drawn_not_digits(count: int, split: str) -> Pictures:
         no_label = torch.full((count,), NO_LABEL)
@@ -202,7 +210,9 @@ def prepare(
     digits = sum(splits["validation"].values(), start=Pictures.none(processor))
     if len(digits.frames):
         splits["validation"]["pages"] = on_pages(digits, pages, VALIDATION_PAGES)
-    return Data(labels, splits, practice, digits, others)
+    is_whole_mnist = len(splits["test"].get("mnist", ())) == sum(CLASS_COUNTS["test"])
+    label_errors = {"mnist": TEST_LABEL_ERRORS} if is_whole_mnist else {}
+    return Data(labels, splits, practice, digits, others, licenses, label_errors)
 
 
 def new_model(labels: list[str]) -> tuple[DigitForImageClassification, DigitImageProcessor]:
@@ -240,7 +250,7 @@ def search_hyperparameters(new_trainer: partial, model: DigitForImageClassificat
         n_trials=args.hyperparameter_search,
         direction="minimize",
         hp_space=lambda trial: {
-            "learning_rate": trial.suggest_float("learning_rate", 2e-4, 1e-2, log=True),
+            "learning_rate": trial.suggest_float("learning_rate", 1e-3, 5e-2, log=True),
             "weight_decay": trial.suggest_float("weight_decay", 1e-3, 0.2, log=True),
         },
         compute_objective=lambda metrics: metrics[args.metric_for_best_model],
@@ -268,9 +278,10 @@ def finish(trainer: DigitTrainer, data: Data, runs: list[dict]) -> dict:
     test_scores = scores_of(trainer, test)  # this is the only look at the test split
     trainer.results = {
         "train": {source: len(pictures) for source, pictures in data.splits["train"].items()},
+        "licenses": data.licenses,
         "calibration": calibration,
         "validation": measure_all(validation_scores, validation, metrics, threshold),
-        "test": measure_all(test_scores, test, metrics, threshold),
+        "test": measure_all(test_scores, test, metrics, threshold, data.label_errors),
         "labels": data.labels,
         "parameters": model.num_parameters(),
         "runs": runs,

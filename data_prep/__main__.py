@@ -57,7 +57,7 @@ def prepare(data_args: DataArguments, args: CommandArguments) -> None:
     dataset_sheet(dataset).save(args.contact_sheet)
     print(f"Contact sheet: {args.contact_sheet}")
     if args.push_to_hub:
-        print(f"Published: {push_to_hub(dataset, args.hub_dataset_id)}")
+        print(f"Published: {push_to_hub(dataset, data_args, args.hub_dataset_id)}")
 
 
 def pages(data_args: DataArguments, args: PagesArguments) -> None:

@@ -26,12 +26,12 @@ class Augmentation:
         stroke: How much of one 3x3 dilation (thicker) or erosion (thinner) is blended in.
     """
 
-    shift: float = 1.0
-    scale: float = 0.1
-    rotation: float = 8.0
-    shear: float = 0.15
+    shift: float = 1.5
+    scale: float = 0.15
+    rotation: float = 12.0
+    shear: float = 0.25
     elastic: float = 1.0
-    stroke: float = 0.5
+    stroke: float = 0.9
 
     @torch.no_grad()
     def __call__(self, frames: torch.Tensor) -> torch.Tensor:

@@ -8,25 +8,28 @@ from datasets import DatasetDict
 from huggingface_hub import DatasetCard, DatasetCardData, HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
-from .merge import count_table
+from .merge import DataArguments, count_table
 
 T = TypeVar("T")
 BUSY = (429, 500, 502, 503, 504)
 
 
-def dataset_card(dataset: DatasetDict) -> DatasetCard:
-    """A card whose figures are counted from the dataset itself."""
+def dataset_card(dataset: DatasetDict, args: DataArguments) -> DatasetCard:
+    """A card whose figures are counted from the dataset itself; the arguments it came from know the licences."""
+    licenses = {source: args.license_of(source) for source in dataset["train"].unique("source")}
     data = DatasetCardData(
         pretty_name="Handwritten digits, merged",
+        license=sorted({name for name in licenses.values() if name}) or None,
         task_categories=["image-classification"],
         tags=["handwriting", "digits", "mnist"],
         annotations_creators=["expert-generated"],
     )
     labels = dataset["train"].features["label"].names
+    sources = ", ".join(f"`{source}` ({name or 'licence not stated'})" for source, name in licenses.items())
     text = f"""# Handwritten digits, merged
 
 {sum(map(len, dataset.values())):,} pictures of {len(labels)} labels ({", ".join(labels)}), merged from
-{", ".join(f"`{source}`" for source in dataset["train"].unique("source"))}. No custom picture equals a picture of
+{sources}. No custom picture equals a picture of
 MNIST, and none is here twice.
 
 Columns: `image`, `label`, `source`, and `writer` (empty where unknown). No writer of the validation split is in the
@@ -36,24 +39,25 @@ training split. The test split is MNIST's own where MNIST is among the sources.
 {count_table(dataset).to_string()}
 ```
 
-MNIST: Y. LeCun, C. Cortes and C. Burges, http://yann.lecun.com/exdb/mnist/. The custom pictures keep the licence of
-whoever gave them.
+MNIST: Y. LeCun, C. Cortes and C. Burges, http://yann.lecun.com/exdb/mnist/.
 """
     return DatasetCard(f"---\n{data.to_yaml()}\n---\n\n{text}")
 
 
-def push_to_hub(dataset: DatasetDict, repo_id: str) -> str:
+def push_to_hub(dataset: DatasetDict, args: DataArguments, repo_id: str) -> str:
     """
     Publishes the dataset with its card.
 
     Args:
+        dataset: What `merge` gives.
+        args: What it was merged from.
         repo_id: "name" or "owner/name"; it is created if it does not exist.
 
     Returns:
         The address of the dataset's page.
     """
     url = HfApi().create_repo(repo_id, repo_type="dataset", exist_ok=True)
-    patiently(lambda: dataset_card(dataset).push_to_hub(url.repo_id, repo_type="dataset"))
+    patiently(lambda: dataset_card(dataset, args).push_to_hub(url.repo_id, repo_type="dataset"))
     patiently(lambda: dataset.push_to_hub(url.repo_id))  # adds the schema and the splits to the card's head
     return str(url)
 

@@ -9,7 +9,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value, c
 
 from .custom import read_custom
 from .errors import DataError
-from .mnist import HUB_ID, LABELS, load_mnist
+from .mnist import HUB_ID, LABELS, LICENSE, load_mnist
 
 
 @dataclass
@@ -27,6 +27,9 @@ class DataArguments:
             "<label>/<writer>_<n>.png to keep writers apart), a parquet file, a dataset id on the Hub."
         },
     )
+    custom_license: str | None = field(
+        default=None, metadata={"help": "Their licence, for the cards, as the Hub names it: cc0-1.0, cc-by-4.0, ..."}
+    )
     not_digits: str | None = field(
         default=None,
         metadata={"help": "A folder of pictures that show no digit, for the score below which there is no answer."},
@@ -40,6 +43,10 @@ class DataArguments:
     def __post_init__(self):
         if not 0 < self.validation_fraction < 1:
             raise ValueError(f"--validation_fraction must lie between 0 and 1, got {self.validation_fraction}.")
+
+    def license_of(self, source: str) -> str | None:
+        """Under which a source's pictures are given; None where nobody has said."""
+        return LICENSE if source == "mnist" else self.custom_license
 
 
 def merge(args: DataArguments, labels: list[str] | None = None, say: Callable[[str], None] = print) -> DatasetDict:

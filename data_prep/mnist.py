@@ -9,6 +9,7 @@ from datasets import ClassLabel, DatasetDict, load_dataset
 from .errors import DataError, first_line
 
 HUB_ID = "ylecun/mnist"
+LICENSE = "mit"  # as its card on the Hub says
 LABELS = [str(digit) for digit in range(10)]
 
 # pictures of each class 0..9, as published; a wrong label order cannot give the same row
@@ -16,6 +17,13 @@ CLASS_COUNTS = {
     "train": [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949],
     "test": [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009],
 }
+
+TEST_LABEL_ERRORS = (947, 1621, 1901, 2130, 2462, 2597, 2654, 3520, 3558, 5937, 6651, 6783, 8527, 9679, 9729)
+"""
+Places in the test split of the pictures whose label most of five people did not confirm (Northcutt et al., 2021,
+"Pervasive Label Errors in Test Sets Destabilize Machine Learning Benchmarks"; mturk/mnist_mturk.json of
+https://github.com/cleanlab/label-errors).
+"""
 
 FRAME_SIZE = 28
 """Side of an MNIST picture, in pixels."""

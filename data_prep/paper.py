@@ -27,8 +27,8 @@ def _rules(kind: torch.Tensor, size: int) -> torch.Tensor:
     pitch = log_uniform(n, 0.05, 0.6, device)
     aspect = torch.where(chance(n, 0.6, device), 1.0, uniform(n, 0.4, 2.0, device))
     width = torch.minimum(uniform(n, 0.1, 1.0, device) ** 2 * 0.026 + 0.003, pitch / 4)
-    rows = _lines(down, pitch, uniform(n, 0, 1, device), width)
-    columns = _lines(across, pitch * aspect, uniform(n, 0, 1, device), width)
+    rows = _lines(down, pitch, uniform(n, 0, 1, device), width, _strengths(n, device))
+    columns = _lines(across, pitch * aspect, uniform(n, 0, 1, device), width, _strengths(n, device))
     fine = pitch / torch.randint(2, 6, (n, 1, 1), device=device)
     phase, is_dashed = uniform(n, 0, 1, device), chance(n, 0.5, device)
     dash = ((across * uniform(n, 20, 60, device)) % 1 < 0.5) | ~is_dashed
@@ -99,7 +99,26 @@ def _paper_coordinates(n: int, size: int, device: torch.device) -> tuple[torch.T
     return across, down
 
 
-def _lines(coordinate: torch.Tensor, pitch: torch.Tensor, phase: torch.Tensor, width: torch.Tensor) -> torch.Tensor:
-    """Antialiased parallel lines; pitch and width in shares of the page."""
-    distance = ((coordinate / pitch + phase) % 1 - 0.5).abs() * pitch
-    return ((width / 2 - distance) * coordinate.shape[-1] + 0.5).clamp(0, 1)
+def _strengths(n: int, device: torch.device) -> torch.Tensor:
+    """(N, 16) in [0, 1]: how strongly each line is printed; on most sheets all alike, on some a few stand out."""
+    uneven = torch.rand(n, 16, device=device) ** uniform(n, 0.5, 3.0, device)[:, 0]
+    faint = uniform(n, 0.1, 1.0, device)[:, 0]  # beside the lines of the other direction
+    is_uneven, is_faint = torch.rand(2, n, 1, device=device) < 0.3
+    return uneven.where(is_uneven, faint.where(is_faint, 1.0))
+
+
+def _lines(
+    coordinate: torch.Tensor,
+    pitch: torch.Tensor,
+    phase: torch.Tensor,
+    width: torch.Tensor,
+    strengths: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Antialiased parallel lines; pitch and width in shares of the page, strengths (N, K) of K lines in turn."""
+    place = coordinate / pitch + phase
+    distance = (place % 1 - 0.5).abs() * pitch
+    lines = ((width / 2 - distance) * coordinate.shape[-1] + 0.5).clamp(0, 1)
+    if strengths is None:
+        return lines
+    number = place.floor().long() % strengths.shape[1]
+    return lines * strengths.gather(1, number.flatten(1)).view_as(lines)

@@ -89,8 +89,8 @@ def write(
 
 def write_straight(width: torch.Tensor, extent: torch.Tensor, page_size: int) -> torch.Tensor:
     """
-    A straight line and up to two that people add to it, mostly upright, level or at a right angle. However long it is,
-    the first one ends before the edge of the sheet, where a rule would go on.
+    A straight line and up to two that people add to it, mostly upright, level or at a right angle. The first one ends
+    well before the edge of the sheet, to which a rule would go on.
 
     Args:
         width: (N,), of the pen, in page pixels.
@@ -103,8 +103,8 @@ def write_straight(width: torch.Tensor, extent: torch.Tensor, page_size: int) ->
     n, device = len(width), width.device
     angle = torch.randint(0, 4, (n,), device=device) * math.pi / 2 + torch.randn(n, device=device) * 0.08
     direction = torch.stack([angle.sin(), angle.cos()], -1)
-    longest = (extent / direction.abs().clamp(min=0.05)).amin(1, keepdim=True) * 0.96
-    step = direction * longest * (torch.rand(n, 1, device=device) * 0.9 + 0.1) * page_size
+    longest = (extent / direction.abs().clamp(min=0.05)).amin(1, keepdim=True)
+    step = direction * longest * (torch.rand(n, 1, device=device) * 0.65 + 0.1) * page_size
     room = extent * 0.97 * page_size - step.abs()
     start = (page_size - step) / 2 + room * (torch.rand(n, 2, device=device) - 0.5)
     nearest = torch.full((n, page_size, page_size), float(page_size), device=device)

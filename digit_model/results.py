@@ -4,6 +4,7 @@ import json
 import platform
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import datasets
@@ -36,9 +37,16 @@ def measure_all(
     splits: dict[str, torch.utils.data.Dataset],
     metrics: DigitMetrics,
     threshold: float,
+    label_errors: dict[str, Sequence[int]] | None = None,
 ) -> dict[str, dict]:
-    """The final figures on each source."""
-    return {source: measure(metrics, scores[source], splits[source].labels, threshold) for source in splits}
+    """The final figures on each source, and once more on those whose labels are known to be wrong here and there."""
+    measured = {source: measure(metrics, scores[source], splits[source].labels, threshold) for source in splits}
+    for source, errors in (label_errors or {}).items():
+        is_right = torch.ones(len(scores[source]), dtype=torch.bool)
+        is_right[list(errors)] = False
+        name = f"{source} without its {len(errors)} known label errors"
+        measured[name] = measure(metrics, scores[source][is_right], splits[source].labels[is_right], threshold)
+    return measured
 
 
 def earlier_runs(name: str | None) -> list[dict]:

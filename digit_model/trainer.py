@@ -6,6 +6,7 @@ from dataclasses import replace
 from statistics import fmean
 
 import torch
+from pytorch_optimizer import Muon
 from torch.utils.data import Dataset
 from torch.utils.tensorboard import SummaryWriter
 from transformers import EarlyStoppingCallback, Trainer, TrainerState, TrainingArguments
@@ -18,6 +19,7 @@ from .modeling_digit import NO_LABEL
 
 NETWORKS = ("ink", "characters", "classifier")
 SHARP_SHARE = 0.3  # of the plain frames that are read as they are: warping blurs, and what is read in use is sharp
+OTHERS_RATE = 0.3  # AdamW's learning rate for all but the kernels, for Muon's of 1
 PAIRS = 6  # two characters side by side, in every step, which are none of the labels either
 SMALL_PAGE = 96  # side of the pages in the first half of a run: 0.56 of the pixels, so more steps in the same time
 
@@ -59,6 +61,11 @@ class DigitTrainer(Trainer):
                 losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
                 return TrainOutput(state.global_step, fmean(losses or [0]), {"train_runtime": 0.0})
         return super().train(resume_from_checkpoint, **kwargs)
+
+    def create_optimizer(self, model=None) -> torch.optim.Optimizer:
+        if self.args.muon and self.optimizer is None:
+            self.optimizer = muon(self.model, self.args.learning_rate, self.args.weight_decay)
+        return super().create_optimizer(model)
 
     def compute_loss(self, model, inputs, **kwargs):
         inputs = inputs | {name: inputs[name].float() / 255 for name in ("pixel_values", "frames")}
@@ -112,6 +119,28 @@ def _is_at_end(state: TrainerState, args: TrainingArguments) -> bool:
     if args.max_steps > 0:
         return state.global_step >= args.max_steps
     return state.global_step >= state.max_steps and math.ceil(args.num_train_epochs) <= state.num_train_epochs
+
+
+def muon(model: torch.nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:
+    """
+    Muon for the kernels of the convolutions (Jordan et al., 2024, "Muon: An optimizer for hidden layers in neural
+    networks"), in steps as large as AdamW's (Liu et al., 2025, "Muon is scalable for LLM training"), and AdamW for all
+    else. What is frozen is left out.
+    """
+    learned = [weight for weight in model.parameters() if weight.requires_grad]
+    kernels = {
+        "params": [weight for weight in learned if weight.ndim > 2],
+        "use_muon": True,
+        "use_adjusted_lr": True,
+        "lr": learning_rate,
+        "weight_decay": weight_decay,
+    }
+    others = {
+        "params": [weight for weight in learned if weight.ndim <= 2],
+        "use_muon": False,
+        "lr": OTHERS_RATE * learning_rate,
+    }
+    return Muon([kernels, others])
 
 
 class BalancedSampler(torch.utils.data.WeightedRandomSampler):

@@ -11,6 +11,7 @@ many of the pictures are answered, and right, where one in a hundred of the othe
 
 import sys
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -68,7 +69,9 @@ PARTS: dict[str, tuple[type[DigitTrainer], Callable[[DigitForImageClassification
     "+ ink network, trained on synthetic pages": (PlainTrainer, ink_apart),
     "+ classifier trained on frames as that network gives them": (DigitTrainer, ink_apart),
     "+ its loss reaches the ink network too": (DigitTrainer, as_released),
+    "+ Muon instead of AdamW": (DigitTrainer, as_released),
 }
+ADAMW = {"muon": False, "learning_rate": 2e-3, "weight_decay": 0.02}
 
 
 def parts(photos: str, data_args: DataArguments, args: DigitTrainingArguments) -> None:
@@ -79,13 +82,16 @@ def parts(photos: str, data_args: DataArguments, args: DigitTrainingArguments) -
     print(f"| {length} each, seed {args.seed} | {Path(photos).name}, n = {len(rows)} |\n|---|---|")
     for name, (trainer_class, change) in PARTS.items():
         set_seed(args.seed)
+        own_args = deepcopy(args)
+        for argument, value in ({} if "Muon" in name else ADAMW).items():
+            setattr(own_args, argument, value)
         model, processor = new_model(labels)
         change(model)
         count = round(NOT_DIGITS_SHARE * len(dataset))
         others = Pictures.of_frames(not_digits(count, labels), torch.full((count,), NO_LABEL), processor)
         trainer = trainer_class(
             model=model.to(memory_format=torch.channels_last),
-            args=args,
+            args=own_args,
             augmentation=Augmentation(),
             pages=Pages(),
             strings=Strings(),

@@ -21,7 +21,7 @@ from datasets import concatenate_datasets, load_dataset
 
 from data_prep import Augmentation, DataArguments, Pages, Pictures, merge, not_digits, to_pictures
 from digit_model.modeling_digit import NO_LABEL
-from digit_model.trainer import SMALL_PAGE
+from digit_model.trainer import SMALL_PAGE, muon
 from train import NOT_DIGITS_SHARE, DigitTrainingArguments, new_model
 
 STEPS = 84
@@ -43,7 +43,7 @@ def bare_loop(mnist: Path, args: DigitTrainingArguments) -> float:
     count = round(NOT_DIGITS_SHARE * len(rows))
     others = Pictures.of_frames(not_digits(count, labels), torch.full((count,), NO_LABEL), processor)
     data = to_pictures(rows, processor) + others
-    optimizer = torch.optim.AdamW(model.parameters(), lr=args.learning_rate, weight_decay=args.weight_decay)
+    optimizer = muon(model, args.learning_rate, args.weight_decay)
     augmentation, size = Augmentation(), args.per_device_train_batch_size
     model.to(memory_format=torch.channels_last).train()
     batches = iter(())

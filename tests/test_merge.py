@@ -88,9 +88,11 @@ def test_a_fraction_outside_0_and_1_is_refused():
 
 
 def test_the_dataset_card_counts_what_there_is(custom_folder):
-    card = dataset_card(merge(args(custom_data=[str(custom_folder)]), say=silent))
+    data_args = args(custom_data=[str(custom_folder)], custom_license="cc0-1.0")
+    card = dataset_card(merge(data_args, say=silent), data_args)
     assert "540 pictures of 10 labels" in card.text and "`custom`" in card.text
     assert card.data.task_categories == ["image-classification"]
+    assert card.data.license == ["cc0-1.0", "mit"] and "`custom` (cc0-1.0)" in card.text
 
 
 def test_the_command_shows_the_table_and_writes_a_contact_sheet(custom_folder, tmp_path):

@@ -9,12 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import MNIST, ROOT, call, last_words, python, scan
 from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 
 from data_prep import Augmentation, Pages, Strings, pairs, to_pictures
-from digit_model.trainer import DigitTrainer
+from digit_model.trainer import DigitTrainer, muon
 from train import DigitTrainingArguments, main, new_model
 
 SMALL = ["--mnist", MNIST, "--per_device_train_batch_size", "32", "--pages_per_step", "8", "--strings_per_step", "2"]
@@ -99,6 +100,25 @@ def test_a_frozen_ink_network_is_left_as_it_is(run, tmp_path, custom_folder):
     before, after = (load_file(folder / "model.safetensors") for folder in (output, tmp_path))
     changed = {name.split(".")[0] for name in before if not before[name].equal(after[name])}
     assert changed == {"classifier"}
+
+
+def test_kernels_learn_by_muon_and_all_else_by_adamw_but_not_what_is_frozen():
+    model, _ = new_model(list("0123456789"))
+    model.ink.requires_grad_(False)
+    kernels, others = muon(model, learning_rate=0.01, weight_decay=0.1).param_groups
+    assert kernels["use_muon"] and not others["use_muon"] and others["lr"] < kernels["lr"]
+    learned = {id(weight) for part in (model.characters, model.classifier) for weight in part.parameters()}
+    assert {id(weight) for group in (kernels, others) for weight in group["params"]} == learned
+    assert {weight.ndim for weight in kernels["params"]} == {3, 4}
+    assert {weight.ndim for weight in others["params"]} == {1, 2}
+
+
+def test_the_optimizer_can_be_chosen_by_flag(tmp_path):
+    train_here(
+        tmp_path, "--no_muon", "--optim", "sgd", "--max_steps", "2", "--save_strategy", "steps", "--save_steps", "2"
+    )
+    (group,) = torch.load(tmp_path / "checkpoint-2" / "optimizer.pt", weights_only=False)["param_groups"][:1]
+    assert "use_muon" not in group and "momentum" in group
 
 
 def test_the_first_half_of_the_steps_practises_on_smaller_pages(tmp_path, mnist):
