@@ -195,7 +195,6 @@ def prepare(
     """The merged dataset as tensors, with what is drawn beside it."""
     labels, count = dataset["train"].features["label"].names, len(dataset["train"])
     splits = {split: by_source(rows, processor) for split, rows in dataset.items()}
-    licenses = {source: data_args.license_of(source) for source in splits["train"]}
 
     def drawn_not_digits(count: int, split: str) -> Pictures:
         no_label = torch.full((count,), NO_LABEL)
@@ -203,6 +202,7 @@ def prepare(
 
     drawn = written_in_other_hands(round(HANDS_SHARE * count), labels)
     splits["train"]["other_hands"] = Pictures.of_frames(*drawn, processor)
+    licenses = {source: data_args.license_of(source) for source in splits["train"]}
     practice = sum(splits["train"].values(), start=drawn_not_digits(round(NOT_DIGITS_SHARE * count), "train"))
     others = [drawn_not_digits(VALIDATION_NOT_DIGITS, "validation")]
     if data_args.not_digits:

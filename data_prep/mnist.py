@@ -9,7 +9,6 @@ from datasets import ClassLabel, DatasetDict, load_dataset
 from .errors import DataError, first_line
 
 HUB_ID = "ylecun/mnist"
-LICENSE = "mit"  # as its card on the Hub says
 LABELS = [str(digit) for digit in range(10)]
 
 # pictures of each class 0..9, as published; a wrong label order cannot give the same row

@@ -10,7 +10,7 @@ from .number_evaluation import number_row
 
 SPLITS = ("validation", "test")
 HUB_DATASETS = {"mnist": "ylecun/mnist"}
-DRAWN = "drawn by this program"
+NO_LICENSE = "licence not stated"
 
 
 def model_card(results: dict, model_id: str | None = None) -> ModelCard:
@@ -83,8 +83,10 @@ def _text(results: dict, model_id: str | None) -> str:
         for split in SPLITS
         for source, figures in results[split].items()
     ]
-    licenses = {source: license or "licence not stated" for source, license in results.get("licenses", {}).items()}
-    sources = ", ".join(f"{n:,} of {source} ({licenses.get(source, DRAWN)})" for source, n in results["train"].items())
+    licenses = results.get("licenses", {})
+    sources = ", ".join(
+        f"{n:,} of {source} ({licenses.get(source) or NO_LICENSE})" for source, n in results["train"].items()
+    )
     recall_head = f"| split | pictures | {' | '.join(labels)} |\n|{'---|' * (len(labels) + 2)}"
     return f"""# Handwritten digits
 

@@ -17,15 +17,20 @@ from pathlib import Path
 from statistics import mean, stdev
 
 ROOT = Path(__file__).parent.parent
-BATCH, PAGES, STRINGS = 192, 32, 12
+sys.path.insert(0, str(ROOT))
+
+from train import DigitTrainingArguments
+
+SHARED = ("per_device_train_batch_size", "pages_per_step", "strings_per_step")  # among the processes
 
 
 def accuracy(processes: int, mnist: str, steps: int, seed: int, output: Path) -> float:
     """On synthetic pages of the validation digits."""
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", processes, "train.py"]
     command += ["--mnist", mnist, "--max_steps", steps, "--seed", seed, "--output_dir", output, "--eval_strategy", "no"]
-    command += ["--per_device_train_batch_size", BATCH // processes, "--pages_per_step", PAGES // processes]
-    command += ["--strings_per_step", STRINGS // processes, "--disable_tqdm", "True", "--save_strategy", "no"]
+    command += ["--disable_tqdm", "True", "--save_strategy", "no"]
+    for name in SHARED:
+        command += [f"--{name}", getattr(DigitTrainingArguments, name) // processes]
     subprocess.run(list(map(str, command)), cwd=ROOT, check=True, capture_output=True)
     return json.loads((output / "results.json").read_text())["validation"]["pages"]["accuracy"]
 
