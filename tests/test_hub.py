@@ -188,13 +188,17 @@ for failures in json.loads(cases):
 
 
 @pytest.mark.slow
-def test_each_failure_of_a_push_ends_with_a_sentence_and_the_next_run_pushes_what_was_trained(hub, user, pushed):
+def test_each_failure_of_a_push_ends_with_a_sentence_and_the_next_run_pushes_what_was_trained(
+    hub, user, pushed, custom_folder
+):
     def answers(status: int, times: int) -> list[dict]:
         return [{"method": "POST", "path": "/models/me/digit/commit/", "status": status, "times": times}]
 
     # no right to write, too busy for two tries, broken for all tries, a cut connection, and all is well
     cases = [answers(403, 1), answers(429, 2), answers(500, 9), answers(0, 9), []]
     before, runs = (pushed / "model.safetensors").read_bytes(), results_of(pushed)["runs"]
+    report = ["-m", "digit_model", "evaluate", custom_folder, "--model", pushed, "--report", pushed / "report"]
+    assert (done := user(*report)).returncode == 0, done.stderr
     arguments = [*SHORT, *PUSH, "--output_dir", pushed, "--resume_from_checkpoint"]
     done = user("-c", FAIL, hub.url, json.dumps(cases), *arguments)
     ended = [line.removeprefix("ENDED ") for line in done.stdout.splitlines() if line.startswith("ENDED ")]
@@ -204,6 +208,7 @@ def test_each_failure_of_a_push_ends_with_a_sentence_and_the_next_run_pushes_wha
     assert ended[1] == ended[4] == "well"
     assert (pushed / "model.safetensors").read_bytes() == before == hub.files("me/digit")["model.safetensors"]
     assert results_of(pushed)["runs"] == runs and runs[0]["train_minutes"] > 0
+    assert {"report/index.html", "report/predictions.csv"} <= set(hub.files("me/digit"))
 
 
 @pytest.mark.slow
