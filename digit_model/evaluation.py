@@ -93,7 +93,7 @@ def measure(metrics: DigitMetrics, scores: np.ndarray, references: np.ndarray, t
     Returns:
         `n`, `accuracy_interval`, what `DigitMetrics` computes, and, of the answers that are believed, `coverage`, their
         share, and `selective_accuracy`, which share of them is right (Geifman and El-Yaniv, 2017, "Selective
-        Classification for Deep Neural Networks"); nan if there is none.
+        Classification for Deep Neural Networks"); None if there is none.
     """
     scores, references = np.asarray(scores), np.asarray(references)
     figures = metrics.compute(predictions=scores, references=references)
@@ -103,7 +103,7 @@ def measure(metrics: DigitMetrics, scores: np.ndarray, references: np.ndarray, t
         "accuracy_interval": accuracy_interval(figures["accuracy"], len(references)),
         **figures,
         "coverage": float(is_answered.mean()),
-        "selective_accuracy": float(is_right[is_answered].mean()) if is_answered.any() else float("nan"),
+        "selective_accuracy": float(is_right[is_answered].mean()) if is_answered.any() else None,
     }
 
 
@@ -177,13 +177,18 @@ def figures_row(figures: dict) -> dict[str, str]:
         row["macro F1"] = f"{figures['macro_f1']:.2%}"
         row["ECE"] = f"{figures['ece']:.2%}"
         row["answered"] = f"{figures['coverage']:.2%}"
-        row["of these right"] = f"{figures['selective_accuracy']:.2%}"
+        row["of these right"] = share(figures["selective_accuracy"])
     if figures.get("n_others"):
         row["no digit"] = f"{figures['n_others']:,}"
         row["answered all the same"] = f"{figures['others_answered']:.2%}"
     if figures.get("unreadable"):
         row["unreadable"] = f"{figures['unreadable']:,}"
     return row
+
+
+def share(value: float | None) -> str:
+    """In per cent, and nothing where there is none."""
+    return "" if value is None else f"{value:.2%}"
 
 
 def figures_table(measured: dict[str, dict], to_row: Callable[[dict], dict[str, str]] = figures_row) -> str:

@@ -4,7 +4,7 @@ from statistics import mean, stdev
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from .evaluation import figures_table
+from .evaluation import figures_table, share
 from .failures import CONFUSION_FILE, MISTAKES_FILE
 from .number_evaluation import number_row
 
@@ -79,7 +79,7 @@ def _text(results: dict, model_id: str | None) -> str:
     name = model_id or "FOLDER"
     labels, calibration = results["labels"], results["calibration"]
     recalls = [
-        f"| {split} | {source} | " + " | ".join(_share(figures["recall"].get(label)) for label in labels) + " |"
+        f"| {split} | {source} | " + " | ".join(share(figures["recall"].get(label)) for label in labels) + " |"
         for split in SPLITS
         for source, figures in results[split].items()
     ]
@@ -174,7 +174,3 @@ def _run(run: dict) -> str:
 Seed {run["seed"]}, {run["epochs"]:g} epochs ({run["steps"]:,} steps), {run["train_minutes"]:.1f} minutes{since} on
 {run["device"]}, {run["processes"]} process(es); mean training loss {run["train_loss"]:.4f}{found}; {versions}.
 """
-
-
-def _share(value: float | None) -> str:
-    return "" if value is None else f"{value:.2%}"

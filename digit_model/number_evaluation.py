@@ -8,7 +8,7 @@ from datasets import Dataset
 from rapidfuzz.distance import Levenshtein
 from transformers import Pipeline
 
-from .evaluation import accuracy_interval, expected_calibration_error
+from .evaluation import accuracy_interval, expected_calibration_error, share
 from .image_processing_digit import UnreadableImageError, open_image
 from .labelled_pictures import labelled_picture
 from .pipeline_digit import UNREADABLE
@@ -59,7 +59,8 @@ def measure_numbers(table: pd.DataFrame) -> dict:
     Returns:
         `n`, `unreadable`, `exact_match` of the best guesses with its `accuracy_interval`, `digit_error_rate` (edit
         distance over length, all numbers together), `ece` of the numbers' scores, `coverage`, the share that is
-        answered without a `?`, and `selective_accuracy`, which share of those is right.
+        answered without a `?`, and `selective_accuracy`, which share of those is right, None if
+        there is none.
     """
     is_readable = table["error"] == ""
     read = table[is_readable]
@@ -75,7 +76,7 @@ def measure_numbers(table: pd.DataFrame) -> dict:
         "digit_error_rate": sum(distances) / max(1, sum(map(len, read["label"]))),
         "ece": expected_calibration_error(np.stack([scores, 0 * scores], 1), (~is_right).astype(int)),
         "coverage": float(is_answered.mean()),
-        "selective_accuracy": float(is_right[is_answered].mean()) if is_answered.any() else float("nan"),
+        "selective_accuracy": float(is_right[is_answered].mean()) if is_answered.any() else None,
     }
 
 
@@ -88,6 +89,6 @@ def number_row(figures: dict) -> dict[str, str]:
         "digit error rate": f"{figures['digit_error_rate']:.2%}",
         "ECE": f"{figures['ece']:.2%}",
         "answered": f"{figures['coverage']:.2%}",
-        "of these right": f"{figures['selective_accuracy']:.2%}",
+        "of these right": share(figures["selective_accuracy"]),
     }
     return row | ({"unreadable": f"{figures['unreadable']:,}"} if figures["unreadable"] else {})

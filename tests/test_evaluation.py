@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from digit_model.calibration import fit_temperature, rejection_threshold
-from digit_model.evaluation import DigitMetrics, accuracy_interval, expected_calibration_error, measure
+from digit_model.evaluation import DigitMetrics, accuracy_interval, expected_calibration_error, figures_row, measure
 
 
 def scores_of(answers, confidence=0.9, labels=3) -> np.ndarray:
@@ -43,7 +43,8 @@ def test_rejecting_counts_what_is_answered_and_what_of_it_is_right():
     figures = measure(DigitMetrics(["a", "b", "c"]), scores, np.array([0, 0, 0, 0, 0]), threshold=0.9)
     assert (figures["n"], figures["accuracy"]) == (5, 0.6)
     assert figures["coverage"] == 0.6 and figures["selective_accuracy"] == pytest.approx(2 / 3)
-    assert np.isnan(measure(DigitMetrics(["a", "b", "c"]), scores, np.zeros(5, int), 0.99)["selective_accuracy"])
+    nothing = measure(DigitMetrics(["a", "b", "c"]), scores, np.zeros(5, int), 0.99)
+    assert nothing["selective_accuracy"] is None and figures_row(nothing)["of these right"] == ""
 
 
 def test_a_temperature_makes_scores_as_sure_as_they_are_right():
