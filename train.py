@@ -46,7 +46,6 @@ from data_prep import (
     not_digits,
     numbers,
     on_pages,
-    pairs,
     read_not_digits,
     to_pictures,
     written_in_other_hands,
@@ -108,7 +107,7 @@ class DigitTrainingArguments(TrainingArguments):
     """transformers' TrainingArguments with the released recipe as defaults."""
 
     output_dir: str = field(default="runs/digit", metadata={"help": "Where the checkpoint and the card are written."})
-    num_train_epochs: float = field(default=5.7, metadata={"help": "Times that every training picture is seen."})
+    num_train_epochs: float = field(default=4.7, metadata={"help": "Times that every training picture is seen."})
     per_device_train_batch_size: int = field(default=128, metadata={"help": "Pictures a step and process."})
     per_device_eval_batch_size: int = field(default=500, metadata={"help": "Pictures a step of evaluation."})
     pages_per_step: int = field(default=32, metadata={"help": "Synthetic pages a step and process."})
@@ -160,7 +159,7 @@ class DigitTrainingArguments(TrainingArguments):
 
 
 NOT_DIGITS_SHARE = 0.2  # letters, symbols and scribbles for every training picture
-HANDS_SHARE = 0.08  # digits in the hands of other countries, for every training picture
+HANDS_SHARE = 0.12  # digits in the hands of other countries, for every training picture
 VALIDATION_NOT_DIGITS = 500
 VALIDATION_PAGES = 2000
 VALIDATION_NUMBERS = 1000
@@ -324,7 +323,6 @@ def train(
         augmentation=Augmentation(),
         pages=pages,
         strings=Strings(),
-        pairs=pairs,
         freeze=model_args.freeze,
         train_dataset=data.practice,
         eval_dataset=data.splits["validation"],

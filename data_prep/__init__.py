@@ -5,7 +5,7 @@ from .corrections import Corrections
 from .errors import DataError
 from .hands import written_in_other_hands
 from .merge import DataArguments, count_table, merge
-from .not_digits import not_digits, pairs, read_not_digits
+from .not_digits import not_digits, read_not_digits
 from .numbers import Number, numbers, write_numbers
 from .pages import PageBatch, Pages
 from .pictures import Pictures, by_source, on_pages, to_pictures
@@ -28,7 +28,6 @@ __all__ = [
     "not_digits",
     "numbers",
     "on_pages",
-    "pairs",
     "read_not_digits",
     "to_pictures",
     "write_numbers",

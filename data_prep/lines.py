@@ -110,7 +110,7 @@ def compose(
 
 def pens(side: torch.Tensor) -> torch.Tensor:
     """The width (N,) of a pen for frames of this side (N,), 0 for the writer's own."""
-    pen = torch.exp(torch.rand(len(side), device=side.device) * math.log(9)) * 1.2
+    pen = torch.exp(torch.rand(len(side), device=side.device) * math.log(12)) * 0.9
     return torch.where(torch.rand(len(side), device=side.device) < 0.2, 0.0, torch.minimum(pen, side / 8))
 
 

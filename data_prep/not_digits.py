@@ -9,7 +9,6 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import torch
-import torch.nn.functional as F
 from datasets import Dataset, load_dataset
 from datasets.data_files import EmptyDatasetError
 from datasets.exceptions import DatasetNotFoundError
@@ -72,21 +71,6 @@ def not_digits(count: int, labels: list[str], split: str = "train", seed: int = 
         else:
             frame[0] = scribbles[random.integers(len(scribbles))](random)
     return torch.from_numpy(frames)
-
-
-def pairs(frames: torch.Tensor) -> torch.Tensor:
-    """Each frame and the one after it side by side, as they hang together in a number: (N, 1, 28, 28) -> the same."""
-    n, device = len(frames), frames.device
-    apart = torch.rand(n, device=device) * 0.45 + 0.45
-    scale = torch.where(torch.rand(n, device=device) < 0.5, 1.0, 1.5 + 0.3 * apart)  # squeezed, or as high as wide
-    drop = torch.randn(n, device=device) * 0.06
-
-    def half(frames: torch.Tensor, side: int) -> torch.Tensor:
-        zero = torch.zeros_like(apart)
-        matrix = torch.stack([1.5 + 0.3 * apart, zero, side * apart, zero, scale, side * drop], 1).view(n, 2, 3)
-        return F.grid_sample(frames, F.affine_grid(matrix, frames.shape, align_corners=False), align_corners=False)
-
-    return torch.maximum(half(frames, 1), half(frames.roll(-1, 0), -1))
 
 
 def read_not_digits(folder: str) -> Dataset:

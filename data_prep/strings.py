@@ -22,10 +22,16 @@ class StringBatch(NamedTuple):
         ink: float (N, 1, H, W) in [0, 1].
         owner: int64 (N, H, W), the number of the character that each pixel belongs to, from 1 on, 0 where there is no
             ink, -1 where it belongs to none: to a mark such as a comma, an underline, or dirt.
+        characters: int64 (K, 2), the picture and the number of every character that the border cuts nothing off.
+        frames: int64 (K,), the index of the frame that each of them was written from.
+        neighbours: int64 (P, 3), the picture and the numbers of two such characters that stand side by side.
     """
 
     ink: torch.Tensor
     owner: torch.Tensor
+    characters: torch.Tensor
+    frames: torch.Tensor
+    neighbours: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -64,13 +70,35 @@ class Strings:
             frames: float (F, 1, 28, 28) in [0, 1], ink bright.
             count: How many pictures.
         """
-        ink, owner = write_line(self._compose(frames, count), (self.height, self.width))
+        line, chosen = self._compose(frames, count)
+        ink, owner = write_line(line, (self.height, self.width))
+        is_whole = self._is_whole(owner, line)
         dirt = self._dirt(count, frames.device)
         owner = torch.where((owner == 0) & (dirt >= 0.5), -1, owner)
         ink = torch.maximum(ink, dirt)
-        return StringBatch(self._as_found(ink)[:, None], owner)
+        picture, place = is_whole.nonzero(as_tuple=True)
+        written = chosen[line.characters[picture, place]]
+        by_line = is_whole.view(count, self.lines, LONGEST)
+        beside, row, first = (by_line[..., :-1] & by_line[..., 1:]).nonzero(as_tuple=True)
+        first = row * LONGEST + first + 1
+        return StringBatch(
+            ink=self._as_found(ink)[:, None],
+            owner=owner,
+            characters=torch.stack([picture, place + 1], 1),
+            frames=written,
+            neighbours=torch.stack([beside, first, first + 1], 1),
+        )
 
-    def _compose(self, frames: torch.Tensor, n: int) -> Line:
+    def _is_whole(self, owner: torch.Tensor, line: Line) -> torch.Tensor:
+        """bool (N, P): which places hold a character that is seen, and nowhere at the border."""
+        n, places = line.characters.shape
+        seen, cut = (torch.zeros(n, places + 1, dtype=torch.bool, device=owner.device) for _ in range(2))
+        edges = [owner[:, 0], owner[:, -1], owner[:, :, 0], owner[:, :, -1]]
+        seen.scatter_(1, owner.clamp(min=0).flatten(1), True)
+        cut.scatter_(1, torch.cat(edges, 1).clamp(min=0), True)
+        return (seen & ~cut)[:, 1:] & (line.characters >= 0)
+
+    def _compose(self, frames: torch.Tensor, n: int) -> tuple[Line, torch.Tensor]:
         device = frames.device
         height = torch.exp(torch.rand(n, device=device) * math.log(self.largest / self.smallest)) * self.smallest
         fits = (self.width / (0.75 * height)).clamp(1, LONGEST)
@@ -95,7 +123,8 @@ class Strings:
         columns = left[:, :, None] + offsets * side[:, None, None] + (shift[:, 1] * self.width)[:, None, None]
         characters = text.characters.view(n, self.lines, LONGEST).where((number < lines[:, None])[:, :, None], -2)
         centres = torch.stack([rows, columns], -1).flatten(1, 2)
-        return Line(characters.flatten(1), text.frames.view(n, -1, *text.frames.shape[2:]), centres, side, pens(side))
+        written = text.frames.view(n, -1, *text.frames.shape[2:])
+        return Line(characters.flatten(1), written, centres, side, pens(side)), chosen
 
     def _dirt(self, n: int, device: torch.device) -> torch.Tensor:
         """(N, H, W) in [0, 1]: underlines, rests of rules, specks, and things at the border."""

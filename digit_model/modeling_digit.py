@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import ModelOutput
 
-from .characters_digit import character_loss
+from .characters_digit import character_loss, cut_out
 from .configuration_digit import DigitConfig
 from .pipeline_digit import PIPELINES
 
@@ -290,6 +290,7 @@ class DigitForImageClassification(DigitPreTrainedModel):
         ink_labels: torch.Tensor | None = None,
         strings: torch.Tensor | None = None,
         character_labels: torch.Tensor | None = None,
+        characters: torch.Tensor | None = None,
         return_dict: bool | None = None,
     ) -> DigitOutput | tuple[torch.Tensor, ...]:
         """
@@ -309,6 +310,9 @@ class DigitForImageClassification(DigitPreTrainedModel):
             character_labels (`torch.LongTensor` of shape `(m, height, width)`, *optional*):
                 The number of the character that each of their pixels belongs to, from 1 on, 0 where there is no ink, -1
                 where it belongs to none.
+            characters (`torch.LongTensor` of shape `(k, 3)`, *optional*):
+                A string and the numbers of two of its characters, to be read as one, as they are told apart, after the
+                frames; a single character is named twice.
             return_dict (`bool`, *optional*):
                 Whether to return a [`DigitOutput`] instead of a tuple.
         """
@@ -326,14 +330,20 @@ class DigitForImageClassification(DigitPreTrainedModel):
             parts.append(self.to_frames(pixel_values))
         if frames is not None:
             parts.append(frames)
+        if character_labels is not None:
+            maps = self.characters(strings).float()
+            losses.append(CHARACTER_WEIGHT * character_loss(maps, character_labels))
+            if characters is not None:
+                canvases, is_fair = cut_out(strings, maps, character_labels, characters, self.config.image_size)
+                parts.append(self.frame(canvases))
+                of_strings = labels[-len(characters) :]
+                labels = torch.cat([labels[: -len(characters)], of_strings.where(is_fair, -100)])
         if parts:
             frames = torch.cat(parts)
             outputs = self.classifier(frames).float()
             has_ink = frames.detach().amax(dim=(-3, -2, -1)).ge(self.config.min_contrast)
             logits = self._spread(outputs) * has_ink[:, None] / self.config.temperature
             losses += [self._label_loss(outputs, labels)] if labels is not None else []
-        if character_labels is not None:
-            losses.append(CHARACTER_WEIGHT * character_loss(self.characters(strings).float(), character_labels))
         output = DigitOutput(loss=sum(losses) if losses else None, logits=logits, frames=frames)
         return output if return_dict or (return_dict is None and self.config.return_dict) else output.to_tuple()
 

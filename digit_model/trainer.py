@@ -20,7 +20,7 @@ from .modeling_digit import NO_LABEL
 NETWORKS = ("ink", "characters", "classifier")
 SHARP_SHARE = 0.3  # of the plain frames that are read as they are: warping blurs, and what is read in use is sharp
 OTHERS_RATE = 0.3  # AdamW's learning rate for all but the kernels, for Muon's of 1
-PAIRS = 6  # two characters side by side, in every step, which are none of the labels either
+ALONE, TOGETHER = 2, 0.5  # for every string, so many of its characters, and of two taken for one, are read as frames
 SMALL_PAGE = 96  # side of the pages in the first half of a run: 0.56 of the pixels, so more steps in the same time
 
 
@@ -32,7 +32,6 @@ class DigitTrainer(Trainer):
         augmentation: Frames -> as many frames, warped.
         pages: A `data_prep.Pages`: frames -> synthetic pages with their ink.
         strings: A `data_prep.Strings`: frames and a count -> the ink of so many numbers, and whose each stroke is.
-        pairs: Frames -> half as many, two side by side.
         freeze: The networks that stay as they are, of `NETWORKS`.
     """
 
@@ -42,12 +41,11 @@ class DigitTrainer(Trainer):
         augmentation: Callable[[torch.Tensor], torch.Tensor],
         pages: Callable,
         strings: Callable,
-        pairs: Callable[[torch.Tensor], torch.Tensor],
         freeze: list[str],
         **kwargs,
     ):
         super().__init__(*args, data_collator=lambda batch: batch, **kwargs)
-        self.augmentation, self.strings, self.pairs, self.freeze = augmentation, strings, pairs, freeze
+        self.augmentation, self.strings, self.freeze = augmentation, strings, freeze
         self.pages, self.small_pages = pages, replace(pages, size=min(SMALL_PAGE, pages.size))
         self.results = {}
 
@@ -82,9 +80,8 @@ class DigitTrainer(Trainer):
         warped, practice = self.augmentation(frames), {}
         if not {"ink", "classifier"} <= set(self.freeze):
             practice |= self._pages_and_frames(frames, warped, inputs["labels"])
-        if "characters" not in self.freeze:
-            strings = self.strings(warped, self.args.strings_per_step)
-            practice |= {"strings": strings.ink, "character_labels": strings.owner}
+        if not {"characters", "classifier"} <= set(self.freeze):
+            practice |= self._strings(warped, inputs["labels"], practice.get("labels"))
         return practice
 
     def _pages_and_frames(
@@ -95,14 +92,30 @@ class DigitTrainer(Trainer):
         on_pages = self.args.pages_per_step  # the first ones: custom pictures, as far as there are any, then MNIST
         is_first_half = self.state.global_step < self.state.max_steps / 2
         batch = (self.small_pages if is_first_half else self.pages)(warped[:on_pages])
-        both = self.pairs(warped[-PAIRS:])
         page_labels = labels[:on_pages].where(batch.is_single, -100).where(~batch.is_blank, NO_LABEL)
-        no_label = labels.new_full((len(both),), NO_LABEL)
         return {
             "pixel_values": batch.pages,
-            "frames": torch.cat([frames.where(is_sharp, warped), both]),
-            "labels": torch.cat([page_labels, labels, no_label]),
+            "frames": frames.where(is_sharp, warped),
+            "labels": torch.cat([page_labels, labels]),
             "ink_labels": batch.ink,
+        }
+
+    def _strings(
+        self, warped: torch.Tensor, labels: torch.Tensor, labels_before: torch.Tensor | None
+    ) -> dict[str, torch.Tensor]:
+        """Numbers to be told apart, and some of their characters as frames, alone and with the next one."""
+        strings = self.strings(warped, self.args.strings_per_step)
+        practice = {"strings": strings.ink, "character_labels": strings.owner}
+        if labels_before is None:  # nothing but the characters network is to learn
+            return practice
+        alone, both = (
+            torch.randperm(len(each), device=warped.device)[: int(share * self.args.strings_per_step)]
+            for each, share in ((strings.characters, ALONE), (strings.neighbours, TOGETHER))
+        )
+        no_label = labels.new_full((len(both),), NO_LABEL)
+        return practice | {
+            "characters": torch.cat([strings.characters[alone][:, [0, 1, 1]], strings.neighbours[both]]),
+            "labels": torch.cat([labels_before, labels[strings.frames[alone]], no_label]),
         }
 
     def _get_train_sampler(self, train_dataset=None) -> torch.utils.data.Sampler:

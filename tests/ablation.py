@@ -22,7 +22,7 @@ import torch
 from torch import nn
 from transformers import HfArgumentParser, set_seed
 
-from data_prep import Augmentation, DataArguments, Pages, Pictures, Strings, by_source, merge, not_digits, pairs
+from data_prep import Augmentation, DataArguments, Pages, Pictures, Strings, by_source, merge, not_digits
 from digit_model import DigitForImageClassification, DigitImageClassificationPipeline, load_checkpoint
 from digit_model.evaluation import predict
 from digit_model.image_processing_digit import open_image
@@ -95,7 +95,6 @@ def parts(photos: str, data_args: DataArguments, args: DigitTrainingArguments) -
             augmentation=Augmentation(),
             pages=Pages(),
             strings=Strings(),
-            pairs=pairs,
             freeze=["characters"] + ["ink"] * ("hand-made" in name),
             train_dataset=sum(by_source(dataset, processor).values(), start=others),
             processing_class=processor,

@@ -6,7 +6,8 @@ import torch
 
 from data_prep import Strings, numbers
 from data_prep.lines import LONGEST
-from digit_model.characters_digit import CHARACTER_SIZE, MARK, character_loss, find_characters
+from digit_model import load_checkpoint
+from digit_model.characters_digit import CHARACTER_SIZE, MARK, character_loss, cut_out, find_characters
 
 
 @pytest.fixture
@@ -110,3 +111,42 @@ def test_numbers_know_their_text_and_repeat_by_seed(frames):
     lengths = {len(number.text) for number in some}
     assert 1 in lengths and max(lengths) > 5 and {number.touches for number in some} == {True, False}
     assert all(set(number.text) <= set("0123456789") for number in some)
+
+
+def test_the_whole_characters_are_told_with_the_frame_that_each_was_written_from(batch, frames):
+    for (picture, number), frame in zip(batch.characters, batch.frames):
+        own = batch.owner[picture] == number
+        assert own.any() and not (own[0] | own[-1]).any() and not (own[:, 0] | own[:, -1]).any()
+        assert 0 <= frame < len(frames)
+    cut = batch.owner[:, [0, -1]].amax((1, 2)) > 0
+    assert cut.any(), "a picture in which the border cuts off a character is needed here"
+    assert len(batch.characters) > 100
+
+
+def test_characters_that_are_told_apart_well_are_cut_out_as_what_was_written(batch):
+    model, _ = load_checkpoint()
+    maps = torch.stack([perfect_maps(owner) for owner in batch.owner])
+    canvases, is_fair = cut_out(batch.ink, maps, batch.owner, batch.characters[:, [0, 1, 1]], 128)
+    assert canvases.shape == (len(batch.characters), 1, 128, 128) and is_fair.float().mean() > 0.8
+    with torch.inference_mode():
+        answers = model(frames=model.frame(canvases)).logits.argmax(-1)
+    assert (answers == batch.frames)[is_fair].float().mean() > 0.9
+
+
+def test_a_character_that_is_mostly_taken_for_another_is_not_fair_to_learn_from(frames):
+    owner = two_bars()
+    maps = perfect_maps(owner)
+    maps[3, owner == 1] += 10 / CHARACTER_SIZE  # as far as the other one's centre is away
+    ink = (owner > 0).float()
+    characters = torch.tensor([[0, 1, 1], [0, 2, 2], [0, 1, 2]])
+    canvases, is_fair = cut_out(ink[None, None], maps[None], owner[None], characters, 64)
+    assert not is_fair[0] and is_fair[2]
+    assert canvases[0].sum() < ink[owner == 1].sum() and canvases[2].sum() == ink[owner > 0].sum()
+
+
+def test_neighbours_stand_side_by_side_in_one_line(batch):
+    assert len(batch.neighbours) > 30
+    assert (batch.neighbours[:, 2] == batch.neighbours[:, 1] + 1).all()
+    assert ((batch.neighbours[:, 1:] - 1) // LONGEST).diff(dim=1).eq(0).all()
+    whole = set(map(tuple, batch.characters.tolist()))
+    assert {(picture, number) for picture, *both in batch.neighbours.tolist() for number in both} <= whole

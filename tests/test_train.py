@@ -14,7 +14,7 @@ from conftest import MNIST, ROOT, call, last_words, python, scan
 from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 
-from data_prep import Augmentation, Pages, Strings, pairs, to_pictures
+from data_prep import Augmentation, Pages, Strings, to_pictures
 from digit_model.trainer import DigitTrainer, muon
 from train import DigitTrainingArguments, main, new_model
 
@@ -93,6 +93,7 @@ def test_the_checkpoint_is_calibrated_on_validation_pictures(run):
     assert results["calibration"]["n"] == 500
 
 
+@pytest.mark.slow
 def test_a_frozen_ink_network_is_left_as_it_is(run, tmp_path, custom_folder):
     output, _ = run
     further = ["--model_name_or_path", output, "--custom_data", custom_folder, "--max_steps", "3"]
@@ -131,7 +132,6 @@ def test_the_first_half_of_the_steps_practises_on_smaller_pages(tmp_path, mnist)
         augmentation=Augmentation(),
         pages=Pages(),
         strings=Strings(),
-        pairs=pairs,
         freeze=[],
         train_dataset=pictures,
     )
@@ -145,6 +145,7 @@ def test_the_first_half_of_the_steps_practises_on_smaller_pages(tmp_path, mnist)
     assert sides == [96, 96, 128, 128]
 
 
+@pytest.mark.slow
 def test_pictures_that_show_no_digit_can_be_brought(tmp_path, custom_folder):
     train_here(tmp_path / "run", "--not_digits", custom_folder, "--max_steps", "2")
     assert json.loads((tmp_path / "run" / "results.json").read_text())["calibration"]["n"] == 540

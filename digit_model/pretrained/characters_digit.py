@@ -17,6 +17,9 @@ CHARACTER_SIZE = 32
 MIN_INK = 0.5
 """Share of a pixel, in [0, 1], from which on it counts as ink."""
 
+MIN_SHARED = 0.5
+"""Of a character's pixels and those taken for it, those that are both, from which on it teaches its label."""
+
 _MIN_CENTRE = 0.2  # score of a centre, below which there is none
 _CENTRES_APART = 4  # pixels, at least
 _MIN_SIZE = 0.35  # of the usual character's, below which ink is a mark
@@ -61,6 +64,60 @@ def character_loss(maps: torch.Tensor, owner: torch.Tensor) -> torch.Tensor:
         min=1
     )
     return of_centres + of_marks + error
+
+
+@torch.no_grad()
+def cut_out(
+    ink: torch.Tensor, maps: torch.Tensor, owner: torch.Tensor, characters: torch.Tensor, side: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    Characters as they are told apart in use, with what is taken from a neighbour and what is lost to it.
+
+    Args:
+        ink: (N, 1, H, W) in [0, 1].
+        maps: (N, 4, H, W), as `DigitCharacters` gives them.
+        owner: int64 (N, H, W), as `character_loss` takes it.
+        characters: int64 (K, 3), a picture and the numbers of two of its characters that are taken as one, or of one
+            character twice.
+        side: Of a canvas, in pixels.
+
+    Returns:
+        Each on a canvas (K, 1, side, side), and bool (K,), whether that is about what was written.
+    """
+    rows, numbers = characters[:, 0], characters[:, 1:]
+    centre, size = _centres(owner)
+    told = _told_apart(ink[:, 0], maps, centre, size)
+    margin = side // 2
+    corner = (
+        centre[rows[:, None], numbers - 1].mean(1).round().long()
+    )  # of the canvas, once the picture has got its margin
+    around = torch.arange(side, device=ink.device)
+    place = (rows[:, None, None], (corner[:, :1] + around)[:, :, None], (corner[:, 1:] + around)[:, None, :])
+
+    def on_canvas(layer: torch.Tensor) -> torch.Tensor:
+        layer = nn.functional.pad(layer, [margin] * 4)
+        beyond = [length - 1 for length in layer.shape[1:]]
+        return layer[place[0], place[1].clamp(max=beyond[0]), place[2].clamp(max=beyond[1])]
+
+    told, owner = on_canvas(told), on_canvas(owner)
+    is_own, written = ((layer[..., None] == numbers[:, None, None]).any(-1) for layer in (told, owner))
+    shared, either = (layer.flatten(1).sum(1) for layer in (is_own & written, is_own | written))
+    softly = nn.functional.max_pool2d(is_own.float(), 3, 1, 1) > 0
+    canvases = on_canvas(ink[:, 0]) * (is_own | (softly & (told == 0)))
+    return canvases[:, None], shared >= MIN_SHARED * either
+
+
+def _told_apart(ink: torch.Tensor, maps: torch.Tensor, centre: torch.Tensor, size: torch.Tensor) -> torch.Tensor:
+    """int64 (N, H, W): the number of the character whose centre is nearest to where each pixel's is thought to be."""
+    is_character = (ink >= MIN_INK) & (maps[:, 1] < 0)
+    picture, row, column = is_character.nonzero(as_tuple=True)
+    offsets = maps[picture, 2:, row, column].float() * CHARACTER_SIZE
+    thought = torch.stack([row, column], 1) + offsets
+    distance = (thought[:, None] - centre[picture]).norm(dim=-1).where(size[picture] > 0, torch.inf)
+    nearest = distance.min(1)
+    told = torch.zeros(ink.shape, dtype=torch.long, device=ink.device)
+    told[picture, row, column] = torch.where(nearest.values < CHARACTER_SIZE, nearest.indices + 1, 0)
+    return told
 
 
 def _positions(owner: torch.Tensor) -> torch.Tensor:
@@ -119,11 +176,17 @@ def find_characters(ink: torch.Tensor, maps: torch.Tensor) -> Characters:
     _, nearest = KDTree(peaks.numpy()).query((places + offsets).numpy(), distance_upper_bound=CHARACTER_SIZE)
     nearest[nearest == len(peaks)] = -1  # too far from any of them
     owner[tuple(pixels.numpy().T)] = nearest + 1
-    return _without_specks(owner, heat[peaks[:, 0], peaks[:, 1]].float().numpy())
+    return without_specks(owner, heat[peaks[:, 0], peaks[:, 1]].float().numpy())
 
 
-def _without_specks(owner: np.ndarray, scores: np.ndarray) -> Characters:
-    """Numbers the characters anew, without what is too small beside the others."""
+def without_specks(owner: np.ndarray, scores: np.ndarray) -> Characters:
+    """
+    Numbers the characters anew, without what is too small beside the others.
+
+    Args:
+        owner: As that of `Characters`.
+        scores: (K,), of each character from number 1 on.
+    """
     found = [(number, box) for number, box in enumerate(find_objects(owner), start=1) if box]
     boxes = np.array([[rows.start, columns.start, rows.stop, columns.stop] for _, (rows, columns) in found])
     boxes = boxes.reshape(-1, 4)
