@@ -5,8 +5,6 @@ A first look takes the whole picture as one page. Where the writing is small on 
 closely, up to its own resolution; where it is large, its ink is shrunk before the characters are told apart.
 """
 
-from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +14,8 @@ from scipy.ndimage import find_objects, label
 from torch import nn
 from transformers import BaseImageProcessor, PreTrainedModel
 
-from .characters_digit import MIN_INK, Characters, find_characters
+from .characters_digit import MIN_INK, Characters, find_characters, without_specks
+from .page_digit import find_ink, is_seen_on, of_picture, tiled, to_shares
 
 MAX_AREA = 4_000_000
 """Pixels of the largest page that a picture is looked at as; beyond that it is shrunk."""
@@ -28,9 +27,10 @@ _VISIBLE = 8  # from which on a look has found all the ink there is
 _CLOSER = 1.25  # times, or it is no closer look
 _NO_INK = 4.0  # how many times closer to look where there seems to be nothing
 _GAP = 2  # pixels on either side
-_TILE, _OVERLAP = 320, 48
 _BORDER = 0.01  # of a picture's side
 _CANVAS = 128  # that each character is put on alone, to be framed
+_DOUBT = 0.9  # score of a label, below which a character may be a part of one
+_CLOSE = 0.3  # of the larger one's size, up to which two characters may be parts of one
 
 
 @dataclass
@@ -72,14 +72,14 @@ def find_writing(
     first, seen = {}, {}  # the ink and the shape of earlier pages
     while looks:
         closer = {}
-        for number, page, ink in _inks(model, processor, pictures, looks):
+        for number, page, ink in find_ink(model, processor, pictures, looks):
             if looks[number] == processor.size["height"]:
                 first[number] = ink, page
             if number in seen:
-                ink = ink * _is_seen_on(page, *seen[number], pictures[number].size)
+                ink = ink * is_seen_on(page, *seen[number], pictures[number].size)
             wanted = _closer_look(ink, looks[number], pictures[number])
             if not wanted:
-                characters = _characters(model, ink)
+                characters = join_parts(model, ink, _characters(model, ink))
                 height = np.median(characters.boxes[:, 2] - characters.boxes[:, 0]) if len(characters.boxes) else 0
                 wanted = height and _closer(looks[number], height, pictures[number])
             if wanted:
@@ -93,93 +93,6 @@ def find_writing(
                     writings[number].append(_as_one(model, *first[number], size))
         looks = closer
     return writings
-
-
-def _inks(model: PreTrainedModel, processor: BaseImageProcessor, pictures: list[Image.Image], looks: dict[int, int]):
-    """The number of each picture, the shape of its page, and the ink (H, W) on it; equal shapes are found at once."""
-    shapes = defaultdict(list)
-    for number, side in looks.items():
-        shapes[_page_shape(pictures[number].size, side, processor.size["height"])].append(number)
-    for shape, numbers in shapes.items():
-        pages = [np.asarray(processor.fit(pictures[number], shape)) for number in numbers]
-        pages = torch.from_numpy(np.stack(pages))[:, None].to(model.device, model.dtype) / 255
-        for number, ink in zip(numbers, _tiled(model.ink, pages)[:, 0].sigmoid().float().cpu()):
-            yield number, shape, ink
-
-
-def _fitted(page: tuple[int, int], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """
-    Where the image processor has fitted a picture of this width and height into the middle of a page of this height
-    and width: the row and column it begins at, and how many of them it covers.
-    """
-    covered = np.array([size[1], size[0]]) * min(page[1] / size[0], page[0] / size[1])
-    return (np.array(page) - covered) / 2, covered
-
-
-def _of_picture(ink: torch.Tensor, page: tuple[int, int], size: tuple[int, int]) -> torch.Tensor:
-    """The part of a page's ink (H, W) that the picture covers."""
-    start, covered = _fitted(page, size)
-    (top, left), (bottom, right) = np.floor(start).astype(int), np.ceil(start + covered).astype(int)
-    return ink[top:bottom, left:right]
-
-
-def _to_shares(boxes: np.ndarray, page: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
-    """Top, left, bottom and right (K, 4) on a page -> left, top, right and bottom in shares of the picture."""
-    start, covered = _fitted(page, size)
-    return ((boxes - np.tile(start, 2)) / np.tile(covered, 2)).clip(0, 1)[:, [1, 0, 3, 2]]
-
-
-def _is_seen_on(
-    page: tuple[int, int], ink: torch.Tensor, before: tuple[int, int], size: tuple[int, int]
-) -> torch.Tensor:
-    """bool (H, W): where on a page there was ink (h, w) at the look before, which leaves out rests of rules better."""
-    (start, covered), (start_before, covered_before) = _fitted(page, size), _fitted(before, size)
-    nearby = nn.functional.max_pool2d(ink[None], 5, 1, 2)[0] >= MIN_INK
-    rows, columns = (
-        torch.from_numpy((np.arange(page[axis]) + 0.5 - start[axis]) / covered[axis] * covered_before[axis])
-        .add(start_before[axis])
-        .long()
-        .clamp(0, before[axis] - 1)
-        for axis in (0, 1)
-    )
-    return nearby[rows][:, columns]
-
-
-def _page_shape(size: tuple[int, int], side: int, smallest: int) -> tuple[int, int]:
-    """Height and width of the page for a picture's width and height: square at first, later as the picture is."""
-    if side <= smallest:
-        return smallest, smallest
-    scale = side / max(size)
-    height, width = (int(np.ceil(length * scale / 32)) * 32 for length in (size[1], size[0]))
-    return height, width
-
-
-def _tiled(network: Callable[[torch.Tensor], torch.Tensor], pages: torch.Tensor) -> torch.Tensor:
-    """What the network gives for pages of any size, in bounded memory: large ones are taken in overlapping tiles."""
-    shape = pages.shape[-2:]
-    if max(shape) <= _TILE:
-        return network(pages)
-    result = None
-    for rows, inner_rows in _tiles(shape[0]):
-        for columns, inner_columns in _tiles(shape[1]):
-            maps = network(pages[..., rows, columns])
-            if result is None:
-                result = maps.new_empty(*maps.shape[:2], *shape)
-            inside = maps[..., _within(inner_rows, rows), _within(inner_columns, columns)]
-            result[..., inner_rows, inner_columns] = inside
-    return result
-
-
-def _tiles(length: int) -> list[tuple[slice, slice]]:
-    """Along one side: what each tile covers, and the part of it that is kept."""
-    starts = list(range(0, max(length - 2 * _OVERLAP, 1), _TILE - 2 * _OVERLAP))
-    tiles = [slice(min(start, max(length - _TILE, 0)), min(start + _TILE, length)) for start in starts]
-    edges = [0] + [tile.start + _OVERLAP for tile in tiles[1:]] + [length]
-    return [(tile, slice(first, last)) for tile, first, last in zip(tiles, edges, edges[1:])]
-
-
-def _within(part: slice, whole: slice) -> slice:
-    return slice(part.start - whole.start, part.stop - whole.start)
 
 
 def _closer_look(ink: torch.Tensor, side: int, picture: Image.Image) -> int | None:
@@ -218,39 +131,80 @@ def _characters(model: PreTrainedModel, ink: torch.Tensor) -> Characters:
     height, width = small.shape[2:]
     below, beside = (max(side + -side % 16, least) - side for side, least in ((height, 96), (width, 160)))
     padded = nn.functional.pad(small, (0, beside, 0, below))
-    maps = _tiled(model.characters, padded.to(model.device, model.dtype))[0, :, :height, :width]
+    maps = tiled(model.characters, padded.to(model.device, model.dtype))[0, :, :height, :width]
     return find_characters(ink, maps.float().cpu())
 
 
 def _writing(
     model: PreTrainedModel, ink: torch.Tensor, characters: Characters, page: tuple[int, int], size: tuple[int, int]
 ) -> Writing:
-    boxes = _to_shares(characters.boxes, page, size)
+    boxes = to_shares(characters.boxes, page, size)
     chosen = np.flatnonzero(~_is_cut_off(boxes))
     lines = _lines(characters.boxes[chosen])
     order = np.lexsort((characters.boxes[chosen, 1], lines))
     lines, order = lines[order], chosen[order]
-    alone = [_alone(ink, characters, number) for number in order]
-    frames = [model.frame(torch.stack(alone[start : start + 256])) for start in range(0, len(alone), 256)]
-    none = ink.new_zeros(0, 1, model.config.frame_size, model.config.frame_size)
-    return Writing(
-        boxes[order], characters.scores[order], torch.cat([none, *frames]), lines, _of_picture(ink, page, size)
-    )
+    frames = _frames(model, ink, characters, order[:, None])
+    return Writing(boxes[order], characters.scores[order], frames, lines, of_picture(ink, page, size))
 
 
 def _as_one(model: PreTrainedModel, ink: torch.Tensor, page: tuple[int, int], size: tuple[int, int]) -> Writing:
     rows, columns = (ink >= MIN_INK).nonzero().T
     box = np.array([[rows.min(), columns.min(), rows.max() + 1, columns.max() + 1]])
-    frames, shown = model.frame(ink[None, None]), _of_picture(ink, page, size)
-    return Writing(_to_shares(box, page, size), np.ones(1), frames, np.zeros(1, dtype=int), shown)
+    frames, shown = model.frame(ink[None, None]), of_picture(ink, page, size)
+    return Writing(to_shares(box, page, size), np.ones(1), frames, np.zeros(1, dtype=int), shown)
 
 
-def _alone(ink: torch.Tensor, characters: Characters, number: int) -> torch.Tensor:
-    """(1, _CANVAS, _CANVAS): a character and nothing else, as large as its ink was found."""
-    top, left, bottom, right = characters.boxes[number]
+def join_parts(model: PreTrainedModel, ink: torch.Tensor, characters: Characters) -> Characters:
+    """
+    Two that stand close are parts of one character where the classifier is surer of that than of both.
+
+    Args:
+        model: A `DigitForImageClassification`.
+        ink: (H, W) in [0, 1].
+        characters: As they were told apart in that ink.
+    """
+    pairs = _close_pairs(characters.boxes)
+    if not len(pairs):
+        return characters
+    scores = _label_scores(model, ink, characters, np.arange(len(characters.boxes))[:, None])
+    pairs = pairs[scores[pairs].min(1) < _DOUBT]
+    gain = _label_scores(model, ink, characters, pairs) / scores[pairs].prod(1)
+    owner, sure, joined = characters.owner.copy(), characters.scores.copy(), set()
+    for one, other in pairs[gain > 1][(-gain[gain > 1]).argsort()]:
+        if not joined & {one, other}:
+            joined |= {one, other}
+            owner[owner == other + 1] = one + 1
+            sure[one] = sure[[one, other]].max()
+    return without_specks(owner, sure) if joined else characters
+
+
+def _close_pairs(boxes: np.ndarray) -> np.ndarray:
+    """(K, 4) -> int (P, 2): the numbers of those that overlap or nearly do."""
+    first, last = boxes[:, None], boxes
+    gap = np.maximum(first[..., :2], last[:, :2]) - np.minimum(first[..., 2:], last[:, 2:])
+    size = (boxes[:, 2:] - boxes[:, :2]).max(1, initial=0)
+    return np.argwhere(np.triu(gap.max(-1) <= _CLOSE * np.maximum(size[:, None], size), k=1))
+
+
+def _label_scores(model: PreTrainedModel, ink: torch.Tensor, characters: Characters, numbers: np.ndarray) -> np.ndarray:
+    """(P, n) -> (P,) in [0, 1]: of the likeliest label of so many characters taken as one."""
+    frames = _frames(model, ink, characters, numbers).to(model.device, model.dtype)
+    return model(frames=frames).logits.softmax(-1).amax(-1).float().cpu().numpy()
+
+
+def _frames(model: PreTrainedModel, ink: torch.Tensor, characters: Characters, numbers: np.ndarray) -> torch.Tensor:
+    """(P, n) -> (P, 1, frame_size, frame_size), so many characters taken as one."""
+    alone = [_alone(ink, characters, each) for each in numbers]
+    frames = [model.frame(torch.stack(alone[start : start + 256])) for start in range(0, len(alone), 256)]
+    return torch.cat([ink.new_zeros(0, 1, model.config.frame_size, model.config.frame_size), *frames])
+
+
+def _alone(ink: torch.Tensor, characters: Characters, numbers: np.ndarray) -> torch.Tensor:
+    """(1, _CANVAS, _CANVAS): characters taken as one and nothing else, as large as their ink was found."""
+    (top, left), (bottom, right) = characters.boxes[numbers, :2].min(0), characters.boxes[numbers, 2:].max(0)
     around = slice(max(top - 1, 0), bottom + 1), slice(max(left - 1, 0), right + 1)
     owner = torch.from_numpy(characters.owner[around])
-    is_own = owner == number + 1
+    is_own = torch.isin(owner, torch.from_numpy(numbers + 1))
     softly = nn.functional.max_pool2d(is_own.float()[None], 3, 1, 1)[0] > 0  # the edges of its strokes too
     piece = ink[around] * (is_own | (softly & (owner == 0)))
     if max(piece.shape) > _CANVAS:

@@ -1,0 +1,124 @@
+"""The pages that a picture of any size is looked at as: of which shape, in which tiles, and where the picture lies."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+from transformers import BaseImageProcessor, PreTrainedModel
+
+from .characters_digit import MIN_INK
+
+_TILE, _OVERLAP = 320, 48
+
+
+def find_ink(
+    model: PreTrainedModel, processor: BaseImageProcessor, pictures: list[Image.Image], looks: dict[int, int]
+) -> Iterator[tuple[int, tuple[int, int], torch.Tensor]]:
+    """
+    Args:
+        model: A `DigitForImageClassification`.
+        processor: Its image processor.
+        pictures: Grey ("L"), upright, any size.
+        looks: The number of each picture to look at, and how many pixels the longer side of its page is to have.
+
+    Yields:
+        The number of a picture, the height and width of its page, and the ink (H, W) on it, in [0, 1]. Pages of the
+        same shape are looked at together.
+    """
+    shapes = defaultdict(list)
+    for number, side in looks.items():
+        shapes[_page_shape(pictures[number].size, side, processor.size["height"])].append(number)
+    for shape, numbers in shapes.items():
+        pages = [np.asarray(processor.fit(pictures[number], shape)) for number in numbers]
+        pages = torch.from_numpy(np.stack(pages))[:, None].to(model.device, model.dtype) / 255
+        for number, ink in zip(numbers, tiled(model.ink, pages)[:, 0].sigmoid().float().cpu()):
+            yield number, shape, ink
+
+
+def _fitted(page: tuple[int, int], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Where the image processor has fitted a picture of this width and height into the middle of a page of this height
+    and width: the row and column it begins at, and how many of them it covers.
+    """
+    covered = np.array([size[1], size[0]]) * min(page[1] / size[0], page[0] / size[1])
+    return (np.array(page) - covered) / 2, covered
+
+
+def of_picture(ink: torch.Tensor, page: tuple[int, int], size: tuple[int, int]) -> torch.Tensor:
+    """The part of a page's ink (H, W) that the picture covers."""
+    start, covered = _fitted(page, size)
+    (top, left), (bottom, right) = np.floor(start).astype(int), np.ceil(start + covered).astype(int)
+    return ink[top:bottom, left:right]
+
+
+def to_shares(boxes: np.ndarray, page: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+    """Top, left, bottom and right (K, 4) on a page -> left, top, right and bottom in shares of the picture."""
+    start, covered = _fitted(page, size)
+    return ((boxes - np.tile(start, 2)) / np.tile(covered, 2)).clip(0, 1)[:, [1, 0, 3, 2]]
+
+
+def is_seen_on(
+    page: tuple[int, int], ink: torch.Tensor, before: tuple[int, int], size: tuple[int, int]
+) -> torch.Tensor:
+    """
+    Where on a page there was ink at the look before, which leaves out rests of rules better.
+
+    Args:
+        page: Its height and width.
+        ink: (h, w) in [0, 1], as it was found before.
+        before: Height and width of the page at that look.
+        size: Width and height of the picture.
+
+    Returns:
+        bool (H, W).
+    """
+    (start, covered), (start_before, covered_before) = _fitted(page, size), _fitted(before, size)
+    nearby = nn.functional.max_pool2d(ink[None], 5, 1, 2)[0] >= MIN_INK
+    rows, columns = (
+        torch.from_numpy((np.arange(page[axis]) + 0.5 - start[axis]) / covered[axis] * covered_before[axis])
+        .add(start_before[axis])
+        .long()
+        .clamp(0, before[axis] - 1)
+        for axis in (0, 1)
+    )
+    return nearby[rows][:, columns]
+
+
+def _page_shape(size: tuple[int, int], side: int, smallest: int) -> tuple[int, int]:
+    """Height and width of the page for a picture's width and height: square at first, later as the picture is."""
+    if side <= smallest:
+        return smallest, smallest
+    scale = side / max(size)
+    height, width = (int(np.ceil(length * scale / 32)) * 32 for length in (size[1], size[0]))
+    return height, width
+
+
+def tiled(network: Callable[[torch.Tensor], torch.Tensor], pages: torch.Tensor) -> torch.Tensor:
+    """What the network gives for pages of any size, in bounded memory: large ones are taken in overlapping tiles."""
+    shape = pages.shape[-2:]
+    if max(shape) <= _TILE:
+        return network(pages)
+    result = None
+    for rows, inner_rows in _tiles(shape[0]):
+        for columns, inner_columns in _tiles(shape[1]):
+            maps = network(pages[..., rows, columns])
+            if result is None:
+                result = maps.new_empty(*maps.shape[:2], *shape)
+            inside = maps[..., _within(inner_rows, rows), _within(inner_columns, columns)]
+            result[..., inner_rows, inner_columns] = inside
+    return result
+
+
+def _tiles(length: int) -> list[tuple[slice, slice]]:
+    """Along one side: what each tile covers, and the part of it that is kept."""
+    starts = list(range(0, max(length - 2 * _OVERLAP, 1), _TILE - 2 * _OVERLAP))
+    tiles = [slice(min(start, max(length - _TILE, 0)), min(start + _TILE, length)) for start in starts]
+    edges = [0] + [tile.start + _OVERLAP for tile in tiles[1:]] + [length]
+    return [(tile, slice(first, last)) for tile, first, last in zip(tiles, edges, edges[1:])]
+
+
+def _within(part: slice, whole: slice) -> slice:
+    return slice(part.start - whole.start, part.stop - whole.start)
