@@ -20,7 +20,7 @@ from .modeling_digit import NO_LABEL
 NETWORKS = ("ink", "characters", "classifier")
 SHARP_SHARE = 0.3  # of the plain frames that are read as they are: warping blurs, and what is read in use is sharp
 OTHERS_RATE = 0.3  # AdamW's learning rate for all but the kernels, for Muon's of 1
-ALONE, TOGETHER = 2, 0.5  # for every string, so many of its characters, and of two taken for one, are read as frames
+CHARACTERS_PER_STRING, NEIGHBOURS_PER_STRING = 2, 0.5  # that are read as frames, neighbours as if they were one
 SMALL_PAGE = 96  # side of the pages in the first half of a run: 0.56 of the pixels, so more steps in the same time
 
 
@@ -110,7 +110,10 @@ class DigitTrainer(Trainer):
             return practice
         alone, both = (
             torch.randperm(len(each), device=warped.device)[: int(share * self.args.strings_per_step)]
-            for each, share in ((strings.characters, ALONE), (strings.neighbours, TOGETHER))
+            for each, share in (
+                (strings.characters, CHARACTERS_PER_STRING),
+                (strings.neighbours, NEIGHBOURS_PER_STRING),
+            )
         )
         no_label = labels.new_full((len(both),), NO_LABEL)
         return practice | {

@@ -95,6 +95,16 @@ def test_the_loss_of_labels_ink_and_characters_reaches_every_weight(digits):
     assert all(parameter.grad is not None and parameter.grad.any() for parameter in model.parameters())
 
 
+def test_characters_of_strings_are_read_after_the_frames_and_there_may_be_none(model, digits):
+    pages, labels = pages_of([scan(digit) for digit in digits[:2]]), torch.tensor([0, 1])
+    strings = (pages < 0.5).float()
+    for named in ([], [[0, 1, 1], [1, 1, 1]]):
+        characters = torch.tensor(named, dtype=torch.long).view(-1, 3)
+        shown = {"strings": strings, "character_labels": strings[:, 0].long(), "characters": characters}
+        output = model(pages_of(digits[:2]), labels=torch.cat([labels, labels[: len(named)]]), **shown)
+        assert torch.isfinite(output.loss) and len(output.frames) == 2 + len(named)
+
+
 def test_a_page_whose_ink_is_not_found_teaches_no_label(model, digits):
     pages, labels = pages_of([scan(digit) for digit in digits]), torch.arange(10)
     elsewhere = torch.zeros(10, 1, 128, 128)

@@ -333,11 +333,11 @@ class DigitForImageClassification(DigitPreTrainedModel):
         if character_labels is not None:
             maps = self.characters(strings).float()
             losses.append(CHARACTER_WEIGHT * character_loss(maps, character_labels))
-            if characters is not None:
+            if characters is not None and len(characters):  # few strings may hold no whole one
                 canvases, is_fair = cut_out(strings, maps, character_labels, characters, self.config.image_size)
                 parts.append(self.frame(canvases))
-                of_strings = labels[-len(characters) :]
-                labels = torch.cat([labels[: -len(characters)], of_strings.where(is_fair, -100)])
+                before, of_strings = labels[: -len(characters)], labels[-len(characters) :]
+                labels = torch.cat([before, of_strings.where(is_fair, -100)])
         if parts:
             frames = torch.cat(parts)
             outputs = self.classifier(frames).float()
