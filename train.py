@@ -115,7 +115,7 @@ class DigitTrainingArguments(TrainingArguments):
     learning_rate: float = field(default=7e-3, metadata={"help": "Highest learning rate."})
     weight_decay: float = field(default=0.05, metadata={"help": "Weight decay."})
     muon: bool = field(default=True, metadata={"help": "Muon for the kernels; --no_muon takes what --optim names."})
-    lr_scheduler_type: str = field(default="cosine", metadata={"help": "How the learning rate falls."})
+    lr_scheduler_type: str = field(default="warmup_stable_decay", metadata={"help": "How the learning rate falls."})
     warmup_steps: float = field(default=0.05, metadata={"help": "Share of the steps in which it rises first."})
     eval_strategy: str = field(default="steps", metadata={"help": "When the validation pictures are read."})
     eval_steps: float = field(default=0.5, metadata={"help": "Steps, or share of all steps, between two such times."})
@@ -174,7 +174,7 @@ class Data(NamedTuple):
         splits: Split -> source -> its pictures, as the merged dataset has them; "pages" are synthetic ones.
         practice: What is learned from, beside the training pictures that which is drawn.
         digits: All validation pictures that are not synthetic.
-        not_digits: Pictures that show none of the labels, for the threshold.
+        not_digits: Kinds of pictures that show none of the labels, for the threshold.
         licenses: Source -> the licence of its pictures, None where nobody has said.
         label_errors: Source -> places in its test split of the labels that are known to be wrong.
     """

@@ -31,7 +31,7 @@ _RANGES = [
 ]
 _LOOKALIKES = set(
     "0123456789"
-    "BIOQSYZabgijloqsyz!\"$&'(),/<>\\[]^`{|}§"
+    "BIOQSYZabgijloqsyz!\"$&'(),./:;<>\\[]^`{|}§"  # a hollow full stop as large as a letter is a 0
     "ΒΖΘΙΛΟΦΥαβγδεζθιλξοςσφω"
     "БВЗОУФЧЭЬЪЫабвзоуфчэьъы"
     "↰↱↲↳↴↵↼↽↾↿⇀⇁⇂⇃"

@@ -37,16 +37,26 @@ def _rules(kind: torch.Tensor, size: int) -> torch.Tensor:
     dots = _lines(down, pitch, phase, width * 2) * _lines(across, pitch, phase, width * 2)
     wave = torch.sin(across * uniform(n, 5, 40, device) + uniform(n, 0, 6.3, device)) * uniform(n, 0, 0.05, device)
     waves = _lines(down + wave, fine.clamp(max=0.08), phase, width * 0.6)
-    margin = _lines(across, torch.full_like(pitch, 3.0), 0.5 + uniform(n, -0.16, 0.16, device), width * 1.5)
 
     both = torch.maximum(rows, columns)
     faint = uniform(n, 0.2, 1.0, device)
-    printed = is_kind["ruled"] * torch.maximum(rows, margin * chance(n, 0.3, device))
+    printed = is_kind["ruled"] * rows
     printed += is_kind["squared"] * both
     printed += is_kind["two_pitches"] * torch.maximum(both, torch.maximum(fine_rows, fine_columns) * faint)
+    margin = _lines(across, torch.full_like(pitch, 3.0), 0.5 + uniform(n, -0.16, 0.16, device), width * 1.5)
+    is_lined = is_kind["ruled"] | is_kind["squared"] | is_kind["two_pitches"]
+    beside = torch.maximum(printed * uniform(n, 0.3, 1.0, device), margin)  # a margin is bolder than the other lines
+    printed = torch.where(is_lined & chance(n, 0.3, device), beside, printed)
     printed += is_kind["dotted"] * dots
     printed += is_kind["waves"] * torch.maximum(waves, rows * chance(n, 0.3, device))
-    return printed
+    return printed * (_is_in_table(across, down) | ~chance(n, 0.15, device))
+
+
+def _is_in_table(across: torch.Tensor, down: torch.Tensor) -> torch.Tensor:
+    """bool (N, size, size): the part of a sheet where a table or a form is printed, whose rules end in the page."""
+    n, device = len(across), across.device
+    ends = ((axis - uniform(n, -0.2, 0.2, device)).abs() < uniform(n, 0.15, 0.5, device) for axis in (across, down))
+    return torch.logical_and(*ends)
 
 
 def grain(n: int, size: int, device: torch.device) -> torch.Tensor:

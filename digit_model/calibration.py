@@ -39,15 +39,15 @@ def fit_temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
     return log_temperature.exp().item()
 
 
-def rejection_threshold(scores: np.ndarray, answered: float = 0.01) -> float:
+def rejection_threshold(scores: list[np.ndarray], answered: float = 0.01) -> float:
     """
-    The lowest top score that only a given share of the pictures without any digit reach.
+    The lowest top score that only a given share of the pictures without any digit reach, of each kind of them.
 
     Args:
-        scores: (N,), the top score of each of those pictures.
+        scores: Of each kind, (N,), the top score of each picture: many letters do not make up for few scribbles.
         answered: The share that may still be answered, in [0, 1).
     """
-    return float(np.quantile(scores, 1 - answered, method="higher"))
+    return max(float(np.quantile(each, 1 - answered, method="higher")) for each in scores)
 
 
 def calibrate(trainer: Trainer, digits: dict[str, Dataset], not_digits: list[Dataset]) -> dict[str, float]:
@@ -57,9 +57,13 @@ def calibrate(trainer: Trainer, digits: dict[str, Dataset], not_digits: list[Dat
     predictions = [trainer.predict(pictures) for pictures in digits.values()]
     logits, labels = (np.concatenate(part) for part in zip(*[prediction[:2] for prediction in predictions]))
     config.temperature = fit_temperature(torch.from_numpy(logits), torch.from_numpy(labels))
-    scores = torch.cat([to_scores(trainer.predict(pictures)).amax(1) for pictures in not_digits])
-    config.rejection_threshold = rejection_threshold(scores.numpy())
-    return {"temperature": config.temperature, "rejection_threshold": config.rejection_threshold, "n": len(scores)}
+    scores = [to_scores(trainer.predict(pictures)).amax(1).numpy() for pictures in not_digits]
+    config.rejection_threshold = rejection_threshold(scores)
+    return {
+        "temperature": config.temperature,
+        "rejection_threshold": config.rejection_threshold,
+        "n": sum(map(len, scores)),
+    }
 
 
 def fit_powers(signs: list[np.ndarray], is_right: np.ndarray) -> list[float]:

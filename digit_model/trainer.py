@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 from torch.utils.tensorboard import SummaryWriter
 from transformers import EarlyStoppingCallback, Trainer, TrainerState, TrainingArguments
 from transformers.integrations import TensorBoardCallback
-from transformers.trainer_utils import TrainOutput
+from transformers.trainer_utils import SchedulerType, TrainOutput
 
 from .failures import draw_confusion
 from .model_card import model_card
@@ -21,6 +21,7 @@ NETWORKS = ("ink", "characters", "classifier")
 SHARP_SHARE = 0.3  # of the plain frames that are read as they are: warping blurs, and what is read in use is sharp
 OTHERS_RATE = 0.3  # AdamW's learning rate for all but the kernels, for Muon's of 1
 CHARACTERS_PER_STRING, NEIGHBOURS_PER_STRING = 2, 0.5  # that are read as frames, neighbours as if they were one
+DECAY_SHARE, LOWEST_RATE = 0.5, 0.1  # of the steps, in which the learning rate falls, and of its peak, to which it does
 SMALL_PAGE = 96  # side of the pages in the first half of a run: 0.56 of the pixels, so more steps in the same time
 
 
@@ -64,6 +65,13 @@ class DigitTrainer(Trainer):
         if self.args.muon and self.optimizer is None:
             self.optimizer = muon(self.model, self.args.learning_rate, self.args.weight_decay)
         return super().create_optimizer(model)
+
+    def create_scheduler(self, num_training_steps: int, optimizer=None) -> torch.optim.lr_scheduler.LRScheduler:
+        if self.args.lr_scheduler_type == SchedulerType.WARMUP_STABLE_DECAY:  # in shares, as a run's length is given
+            steps = round(DECAY_SHARE * num_training_steps)
+            released = {"num_decay_steps": steps, "decay_type": "linear", "min_lr_ratio": LOWEST_RATE}
+            self.args.lr_scheduler_kwargs = released | (self.args.lr_scheduler_kwargs or {})
+        return super().create_scheduler(num_training_steps, optimizer)
 
     def compute_loss(self, model, inputs, **kwargs):
         inputs = inputs | {name: inputs[name].float() / 255 for name in ("pixel_values", "frames")}

@@ -122,22 +122,35 @@ def test_the_optimizer_can_be_chosen_by_flag(tmp_path):
     assert "use_muon" not in group and "momentum" in group
 
 
-def test_the_first_half_of_the_steps_practises_on_smaller_pages(tmp_path, mnist):
+@pytest.fixture
+def trainer(tmp_path, mnist) -> DigitTrainer:
+    """With the released recipe, before its first step, and 32 digits to learn from."""
     model, processor = new_model(list("0123456789"))
-    pictures = to_pictures(mnist["train"].select(range(32)), processor)
-    args = DigitTrainingArguments(output_dir=str(tmp_path), max_steps=4, eval_strategy="no")
-    trainer = DigitTrainer(
+    return DigitTrainer(
         model=model,
-        args=args,
+        args=DigitTrainingArguments(output_dir=str(tmp_path), max_steps=4, eval_strategy="no"),
         augmentation=Augmentation(),
         pages=Pages(),
         strings=Strings(),
         freeze=[],
-        train_dataset=pictures,
+        train_dataset=to_pictures(mnist["train"].select(range(32)), processor),
     )
+
+
+def test_the_learning_rate_stays_for_half_of_the_steps_and_then_falls_to_a_tenth(trainer):
+    peaks = [group["lr"] for group in trainer.create_optimizer().param_groups]
+    schedule, shares = trainer.create_scheduler(100), []
+    for _ in range(100):
+        schedule.step()
+        shares.append([rate / peak for rate, peak in zip(schedule.get_last_lr(), peaks)])
+    assert shares[1][0] < 1 and shares[4] == shares[49] == [1, 1]
+    assert shares[74] == pytest.approx([0.55, 0.55]) and shares[99] == pytest.approx([0.1, 0.1])
+
+
+def test_the_first_half_of_the_steps_practises_on_smaller_pages(trainer):
     inputs = {
         name: part.float() if name != "labels" else part
-        for name, part in pictures.__getitems__(list(range(32))).items()
+        for name, part in trainer.train_dataset.__getitems__(list(range(32))).items()
     }
     sides = []
     for trainer.state.max_steps, trainer.state.global_step in ((4, step) for step in range(4)):
