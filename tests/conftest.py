@@ -89,7 +89,7 @@ def mnist():
 
 @pytest.fixture(scope="session")
 def digits(mnist) -> list[Image.Image]:
-    """Of each label the shipped digit that is nearest to their mean, as MNIST frames: one that nobody hesitates over."""
+    """Of each label the shipped digit that is nearest to their mean, as MNIST frames: nobody hesitates over it."""
     labels, images = np.array(mnist["test"]["label"]), mnist["test"]["image"]
     pixels = np.stack([np.asarray(image, dtype=float) for image in images])
     middle = np.stack([pixels[labels == label].mean(0) for label in range(10)])[labels]
