@@ -12,9 +12,6 @@ from transformers import Trainer
 from .pipeline_digit import NumberReadingPipeline, certainties
 from .results import to_scores
 
-RIGHT = 0.995
-"""Share of the answers to each source of validation pictures, in [0, 1], that is to be right."""
-
 
 def fit_temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
     """
@@ -54,26 +51,18 @@ def rejection_threshold(scores: list[np.ndarray], answered: float = 0.01) -> flo
 
 
 def calibrate(trainer: Trainer, digits: dict[str, Dataset], not_digits: list[Dataset]) -> dict[str, float]:
-    """
-    Fits the temperature and the rejection threshold on validation pictures, and leaves them in the config. Hardly any
-    picture without a digit reaches the threshold, and of the answers to each source that do, `RIGHT` are right.
-    """
+    """Fits the temperature and the rejection threshold on validation pictures, and leaves them in the config."""
     config = trainer.model.config
     config.temperature = 1.0
     predictions = [trainer.predict(pictures) for pictures in digits.values()]
-    logits, labels = ([torch.from_numpy(part) for part in parts] for parts in zip(*(each[:2] for each in predictions)))
-    config.temperature = fit_temperature(torch.cat(logits), torch.cat(labels))
-    others = [to_scores(trainer.predict(pictures)).amax(1).numpy() for pictures in not_digits]
-    thresholds = [rejection_threshold(others)]
-    for of_source, right_ones in zip(logits, labels):
-        if (1 - RIGHT) * len(of_source) >= 1:  # of fewer, one mistake would be too many
-            score, answer = (of_source / config.temperature).softmax(-1).max(-1)
-            thresholds.append(lowest_threshold(score.numpy(), (answer == right_ones).numpy(), RIGHT))
-    config.rejection_threshold = max(thresholds)
+    logits, labels = (np.concatenate(part) for part in zip(*[prediction[:2] for prediction in predictions]))
+    config.temperature = fit_temperature(torch.from_numpy(logits), torch.from_numpy(labels))
+    scores = [to_scores(trainer.predict(pictures)).amax(1).numpy() for pictures in not_digits]
+    config.rejection_threshold = rejection_threshold(scores)
     return {
         "temperature": config.temperature,
         "rejection_threshold": config.rejection_threshold,
-        "n": sum(map(len, others)),
+        "n": sum(map(len, scores)),
     }
 
 
