@@ -187,7 +187,8 @@ class DigitFrame(nn.Module):
 
         first = torch.stack([extreme(axis, "amin", self.cells) for axis in (rows, columns)], -1)  # (N, clusters, 2)
         last = torch.stack([extreme(axis, "amax", -1) for axis in (rows, columns)], -1)
-        is_cut = ((first == 0) | (last == self.cells - 1)).any(-1)  # by the border: a neighbour, or the table
+        at_border, middle = ((first == 0) | (last == self.cells - 1)).any(-1), self.cells // 2
+        is_cut = at_border & ((first > middle) | (last < middle)).any(-1)  # a neighbour, or the table
         main = (mass * torch.where(is_cut, 0.3, 1.0)).argmax(1)[:, None]
         main_first, main_last = (edge.gather(1, main[..., None].expand(-1, -1, 2)) for edge in (first, last))
         gap = torch.maximum(first - main_last, main_first - last).amax(-1) / (main_last - main_first + 1).amax(-1)

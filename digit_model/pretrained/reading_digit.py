@@ -29,7 +29,6 @@ _NO_INK = 4.0  # how many times closer to look where there seems to be nothing
 _GAP = 2  # pixels on either side
 _BORDER = 0.01  # of a picture's side
 _CANVAS = 128  # that each character is put on alone, to be framed
-_DOUBT = 0.9  # score of a label, below which a character may be a part of one
 _CLOSE = 0.3  # of the larger one's size, up to which two characters may be parts of one
 
 
@@ -156,7 +155,8 @@ def _as_one(model: PreTrainedModel, ink: torch.Tensor, page: tuple[int, int], si
 
 def join_parts(model: PreTrainedModel, ink: torch.Tensor, characters: Characters) -> Characters:
     """
-    Two that stand close are parts of one character where the classifier is surer of that than of both.
+    Two that stand close are parts of one character where the classifier does not believe one of them and is surer of
+    both as one than of each.
 
     Args:
         model: A `DigitForImageClassification`.
@@ -167,7 +167,7 @@ def join_parts(model: PreTrainedModel, ink: torch.Tensor, characters: Characters
     if not len(pairs):
         return characters
     scores = _label_scores(model, ink, characters, np.arange(len(characters.boxes))[:, None])
-    pairs = pairs[scores[pairs].min(1) < _DOUBT]
+    pairs = pairs[scores[pairs].min(1) < model.config.rejection_threshold]
     gain = _label_scores(model, ink, characters, pairs) / scores[pairs].prod(1)
     owner, sure, joined = characters.owner.copy(), characters.scores.copy(), set()
     for one, other in pairs[gain > 1][(-gain[gain > 1]).argsort()]:
