@@ -88,9 +88,8 @@ def cut_out(
     centre, size = _centres(owner)
     told = _told_apart(ink[:, 0], maps, centre, size)
     margin = side // 2
-    corner = (
-        centre[rows[:, None], numbers - 1].mean(1).round().long()
-    )  # of the canvas, once the picture has got its margin
+    # of the canvas, once the picture has got its margin
+    corner = centre[rows[:, None], numbers - 1].mean(1).round().long()
     around = torch.arange(side, device=ink.device)
     place = (rows[:, None, None], (corner[:, :1] + around)[:, :, None], (corner[:, 1:] + around)[:, None, :])
 
