@@ -49,6 +49,7 @@ from data_prep import (
     read_not_digits,
     to_pictures,
     written_in_other_hands,
+    written_on_a_tablet,
 )
 from data_prep.errors import first_line
 from data_prep.hub import patiently
@@ -107,7 +108,7 @@ class DigitTrainingArguments(TrainingArguments):
     """transformers' TrainingArguments with the released recipe as defaults."""
 
     output_dir: str = field(default="runs/digit", metadata={"help": "Where the checkpoint and the card are written."})
-    num_train_epochs: float = field(default=4.7, metadata={"help": "Times that every training picture is seen."})
+    num_train_epochs: float = field(default=4.3, metadata={"help": "Times that every training picture is seen."})
     per_device_train_batch_size: int = field(default=128, metadata={"help": "Pictures a step and process."})
     per_device_eval_batch_size: int = field(default=500, metadata={"help": "Pictures a step of evaluation."})
     pages_per_step: int = field(default=32, metadata={"help": "Synthetic pages a step and process."})
@@ -159,7 +160,8 @@ class DigitTrainingArguments(TrainingArguments):
 
 
 NOT_DIGITS_SHARE = 0.2  # letters, symbols and scribbles for every training picture
-HANDS_SHARE = 0.12  # digits in the hands of other countries, for every training picture
+HANDS_SHARE = 0.08  # digits in the hands of other countries, for every training picture
+TABLET_SHARE = 0.17  # digits that were written on a tablet, for every training picture
 VALIDATION_NOT_DIGITS = 500
 VALIDATION_PAGES = 2000
 VALIDATION_NUMBERS = 1000
@@ -199,8 +201,11 @@ def prepare(
         no_label = torch.full((count,), NO_LABEL)
         return Pictures.of_frames(not_digits(count, labels, split), no_label, processor)
 
-    drawn = written_in_other_hands(round(HANDS_SHARE * count), labels)
-    splits["train"]["other_hands"] = Pictures.of_frames(*drawn, processor)
+    drawn = {
+        "other_hands": written_in_other_hands(round(HANDS_SHARE * count), labels),
+        "pendigits": written_on_a_tablet(round(TABLET_SHARE * count), labels),
+    }
+    splits["train"] |= {source: Pictures.of_frames(*written, processor) for source, written in drawn.items()}
     licenses = {source: data_args.license_of(source) for source in splits["train"]}
     practice = sum(splits["train"].values(), start=drawn_not_digits(round(NOT_DIGITS_SHARE * count), "train"))
     others = [drawn_not_digits(VALIDATION_NOT_DIGITS, "validation")]

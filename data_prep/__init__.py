@@ -8,6 +8,7 @@ from .merge import DataArguments, count_table, merge
 from .not_digits import not_digits, read_not_digits
 from .numbers import Number, numbers, write_numbers
 from .pages import PageBatch, Pages
+from .pendigits import written_on_a_tablet
 from .pictures import Pictures, by_source, on_pages, to_pictures
 from .strings import StringBatch, Strings
 
@@ -32,4 +33,5 @@ __all__ = [
     "to_pictures",
     "write_numbers",
     "written_in_other_hands",
+    "written_on_a_tablet",
 ]

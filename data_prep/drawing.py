@@ -1,7 +1,7 @@
 """Drawing in a frame: a fine canvas, a pen, and the curve that a hand makes of a few points."""
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw
 
 from .mnist import FRAME_SIZE
 
@@ -28,3 +28,34 @@ def curve(points: np.ndarray, steps: int = 12) -> list[tuple[float, float]]:
     smooth = smooth + (before - 2.5 * here + 2 * after - beyond / 2) * t**2
     smooth = smooth + ((beyond - before) / 2 + 1.5 * (here - after)) * t**3
     return [tuple(point) for point in smooth.transpose(1, 0, 2).reshape(-1, 2)]
+
+
+def write_strokes(random: np.random.Generator, strokes: list[np.ndarray], change: float = 1.0) -> Image.Image:
+    """
+    Args:
+        random: Where chance comes from.
+        strokes: Points (P, 2) that a pen passes, x to the right and y down; a point that is said twice is a corner.
+        change: How much they are slanted, turned and stretched, from 0 on.
+
+    Returns:
+        A frame, "L", ink bright: its longest side is about 20 pixels and its centre of mass in the middle, as the frame
+        step makes it.
+    """
+    slant, turn, stretch = random.normal([-0.2, 0, 0], [0.25, 0.08, 0.3]) * change
+    matrix = np.array([[np.exp(stretch), slant], [turn, 1]])
+    lines = [np.array(curve(stroke[[0, *range(len(stroke)), -1]] @ matrix.T)) for stroke in strokes]
+    corner, end = (reach(np.concatenate(lines), axis=0) for reach in (np.min, np.max))
+    width = pen(random, thickest=3.4)
+    scale = (random.uniform(19, 21) * FINE - width) / (end - corner).max()
+    ink, draw = canvas()
+    for line in lines:
+        draw.line([tuple(point) for point in (line - corner) * scale + width], 255, width, joint="curve")
+        for tip in (line[0], line[-1]):
+            draw.circle(tuple((tip - corner) * scale + width), width / 2, 255)
+    return _centred(ink).reduce(FINE)
+
+
+def _centred(ink: Image.Image) -> Image.Image:
+    rows, columns = np.asarray(ink, dtype=float).sum(1), np.asarray(ink, dtype=float).sum(0)
+    middle = [(mass * np.arange(len(mass))).sum() / mass.sum() for mass in (columns, rows)]
+    return ImageChops.offset(ink, *(round(ink.width / 2 - place) for place in middle))

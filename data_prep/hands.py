@@ -9,9 +9,9 @@ passes; each digit that is drawn bends, slants and stretches them anew.
 
 import numpy as np
 import torch
-from PIL import Image, ImageChops
+from PIL import Image
 
-from .drawing import FINE, canvas, curve, pen
+from .drawing import write_strokes
 from .mnist import FRAME_SIZE
 
 # x to the right and y down, the digit from y 0 to 100; a point that is said twice is a corner; "/" lifts the pen
@@ -25,6 +25,7 @@ _STYLES = {
         "30,0 5,25 0,55 12,90 32,100 55,80 60,45 50,12 30,0 18,6 / 62,-2 62,-2 -4,102 -4,102",
         "-45,92 -20,100 20,100 50,80 55,35 35,0 8,12 0,50 15,92 50,100 95,98",  # on a line that joins it to both sides
         "10,25 35,0 75,5 100,40 80,85 35,95 0,70 5,30 40,5 70,-5",  # wide
+        "0,0 0,0 60,0 60,0 58,100 58,100 2,100 2,100 0,0 0,0",  # square
         "60,10 25,0 0,45 12,92 40,98 65,65 55,15 30,12 28,35 60,30 100,10",  # a loop that opens to the next one
     ],
     "1": [
@@ -38,6 +39,7 @@ _STYLES = {
         "0,35 28,0 28,0 22,82 30,100 52,88",
         "-30,95 5,75 35,15 30,0 18,15 10,60 12,95 28,100",  # a narrow loop
         "-25,95 10,65 42,12 38,-2 24,10 8,55 2,100",
+        "0,30 32,0 32,0 28,94 28,94 / 0,106 0,106 62,86 62,86",  # on a foot that slants
         "0,70 40,0 40,0 36,98 36,98 / 0,100 0,100 80,96 80,96",  # on a foot
     ],
     "2": [
@@ -46,12 +48,15 @@ _STYLES = {
         "20,30 6,26 10,6 36,0 58,16 50,42 26,74 2,96 2,96 30,90 66,100",
         "12,36 0,20 20,0 50,4 62,28 46,64 16,96 2,90 12,78 36,90 72,102",  # nearly a Q
         "38,45 10,42 2,18 25,0 52,8 58,32 40,68 8,92 2,85 18,82 48,98 75,92",  # its loop is nearly closed
+        "0,0 0,0 55,0 55,0 55,48 55,48 0,52 0,52 0,100 0,100 58,100 58,100",  # square
         "30,42 4,30 8,6 36,-2 58,16 50,46 20,80 0,100 0,100 70,98 70,98",
     ],
     "3": [
         "2,15 25,0 50,12 48,35 22,47 22,47 52,58 60,80 35,100 0,88",
         "0,2 0,2 55,0 55,0 22,40 22,40 50,50 60,75 40,100 0,90",  # a flat top
         "2,15 25,0 50,15 40,40 16,50 20,42 42,48 58,70 40,98 0,90",  # a loop in its middle
+        "0,0 0,0 55,0 55,0 55,48 55,48 12,48 12,48 55,48 55,48 55,100 55,100 0,100 0,100",  # square
+        "0,0 0,0 58,0 58,0 8,42 8,42 58,44 58,44 4,100 4,100",  # of straight strokes
         "0,5 30,-2 55,10 45,32 22,44 22,44 50,52 52,78 25,102 0,110 5,95 30,80",  # it goes on below itself
     ],
     "4": [
@@ -71,12 +76,14 @@ _STYLES = {
         "60,3 25,2 8,20 20,42 48,58 50,85 20,100 0,92",  # like an S
         "10,10 10,10 5,45 5,45 30,42 55,58 50,86 20,100 0,90 / 20,6 20,6 75,-6 75,-6",  # a flag on its own
         "6,0 6,0 4,40 4,40 32,36 52,58 44,88 12,98 / 8,-4 8,-4 95,-14 95,-14",  # a long flag
+        "55,0 55,0 0,0 0,0 0,48 0,48 55,52 55,52 55,100 55,100 0,100 0,100",  # square
         "40,0 18,8 14,30 34,48 40,75 22,98 0,92 / 40,0 40,0 75,-4 75,-4",
     ],
     "6": [
         "50,0 20,20 2,60 10,92 30,100 52,85 50,62 30,52 10,65",
         "35,0 35,0 5,55 5,85 25,100 50,88 48,62 25,55 6,75",  # a straight back
         "10,0 10,0 0,95 0,95 50,100 50,100 50,50 50,50 2,52 2,52",  # square
+        "52,0 52,0 0,48 0,48 0,100 0,100 52,100 52,100 52,50 52,50 2,48 2,48",  # of straight strokes
         "55,12 45,0 20,15 2,55 10,92 32,100 55,80 48,55 20,55 8,75",
         "48,0 14,30 0,70 14,98 40,96 52,72 34,58 10,72 24,88 60,76",  # a tail to the next one
         "40,12 15,5 0,40 5,85 40,100 75,85 70,55 35,48 8,68",  # flat
@@ -98,6 +105,7 @@ _STYLES = {
         "15,0 20,30 45,60 50,85 28,100 5,85 15,60 40,35 55,2",  # open
         "45,5 20,0 8,20 25,38 45,28 42,6 25,2 / 25,40 2,62 8,95 40,98 55,70 30,42 20,44",  # a circle on a circle
         "55,15 35,0 12,12 22,35 50,55 55,85 28,100 4,85 12,65 35,45",  # open at its right
+        "0,0 0,0 55,0 55,0 55,100 55,100 0,100 0,100 0,0 0,0 / 2,50 2,50 54,50 54,50",  # square
         "48,8 28,-2 6,14 14,38 38,48 38,48 8,58 0,84 24,102 50,88 44,62 26,50",
     ],
     "9": [
@@ -108,6 +116,8 @@ _STYLES = {
         "6,30 12,6 36,0 58,14 52,38 28,46 8,34 / 30,44 30,44 26,100 26,100",
         "10,40 4,14 30,0 54,14 48,40 30,50 14,44 34,56 36,76 30,100 22,84 34,60",  # a small loop at its foot
         "14,100 18,40 14,12 36,0 60,14 52,40 28,50 8,42",  # like a P
+        "52,48 52,48 0,50 0,50 0,0 0,0 52,0 52,0 52,100 52,100 2,100 2,100",  # square
+        "52,46 52,46 0,46 0,46 0,0 0,0 52,0 52,0 52,44 52,44 4,100 4,100",  # of straight strokes
         "50,30 20,45 0,20 22,0 50,12 40,42 20,60 40,70 38,90 10,100 -8,92",  # an S that begins with a loop
         "44,10 20,0 2,18 14,38 42,26 48,6 44,40 30,100",
     ],
@@ -131,35 +141,17 @@ def written_in_other_hands(count: int, labels: list[str], seed: int = 0) -> tupl
     frames = np.empty((len(chosen), 1, FRAME_SIZE, FRAME_SIZE), dtype=np.uint8)
     for frame, index in zip(frames, chosen):
         styles = _STYLES[labels[index]]
-        frame[0] = _drawn(random, styles[random.integers(len(styles))])
+        frame[0] = _written(random, styles[random.integers(len(styles))])
     return torch.from_numpy(frames), torch.from_numpy(chosen)
 
 
-def _drawn(random: np.random.Generator, style: str) -> Image.Image:
-    """Its longest side is about 20 pixels and its centre of mass in the middle, as the frame step makes it."""
+def _written(random: np.random.Generator, style: str) -> Image.Image:
     strokes = [np.array([point.split(",") for point in stroke.split()], float) / 100 for stroke in style.split("/")]
-    slant, turn, stretch = random.normal(-0.2, 0.25), random.normal(0, 0.08), np.exp(random.normal(0, 0.3))
-    matrix, loose = np.array([[stretch, slant], [turn, 1]]), random.uniform(0.01, 0.07)
-    lines = [np.array(curve(_shaken(random, stroke, loose) @ matrix.T)) for stroke in strokes]
-    corner, end = (reach(np.concatenate(lines), axis=0) for reach in (np.min, np.max))
-    width = pen(random, thickest=3.4)
-    scale = (random.uniform(19, 21) * FINE - width) / (end - corner).max()
-    ink, draw = canvas()
-    for line in lines:
-        draw.line([tuple(point) for point in (line - corner) * scale + width], 255, width, joint="curve")
-        for tip in (line[0], line[-1]):
-            draw.circle(tuple((tip - corner) * scale + width), width / 2, 255)
-    return _centred(ink).reduce(FINE)
+    loose = random.uniform(0.01, 0.07)
+    return write_strokes(random, [_shaken(random, stroke, loose) for stroke in strokes])
 
 
 def _shaken(random: np.random.Generator, points: np.ndarray, loose: float) -> np.ndarray:
-    """Points (P, 2), each a little elsewhere, but those at the same place still there; the ends are said once more."""
+    """Points (P, 2), each a little elsewhere, but those at the same place still there."""
     places, which = np.unique(points, axis=0, return_inverse=True)
-    points = (places + random.normal(0, loose, places.shape))[which.flatten()]
-    return points[[0, *range(len(points)), -1]]
-
-
-def _centred(ink: Image.Image) -> Image.Image:
-    rows, columns = np.asarray(ink, dtype=float).sum(1), np.asarray(ink, dtype=float).sum(0)
-    middle = [(mass * np.arange(len(mass))).sum() / mass.sum() for mass in (columns, rows)]
-    return ImageChops.offset(ink, *(round(ink.width / 2 - place) for place in middle))
+    return (places + random.normal(0, loose, places.shape))[which.flatten()]

@@ -11,8 +11,8 @@ from .custom import read_custom
 from .errors import DataError
 from .mnist import HUB_ID, LABELS, load_mnist
 
-LICENSES = {"mnist": "mit", "other_hands": "mit"}
-"""Of the sources that are not the user's: MNIST's as its card on the Hub says, and what this program draws."""
+LICENSES = {"mnist": "mit", "other_hands": "mit", "pendigits": "cc-by-4.0"}
+"""Of the sources that are not the user's: MNIST's as its card on the Hub says, UCI's, and what this program draws."""
 
 
 @dataclass
