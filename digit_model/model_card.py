@@ -11,6 +11,11 @@ from .number_evaluation import number_row
 SPLITS = ("validation", "test")
 HUB_DATASETS = {"mnist": "ylecun/mnist"}
 NO_LICENSE = "licence not stated"
+CREDITS = {
+    "mnist": "Y. LeCun, C. Cortes and C. Burges, http://yann.lecun.com/exdb/mnist/",
+    "pendigits": "E. Alpaydin and F. Alimoglu, https://doi.org/10.24432/C5MG6K",
+}
+"""Who made the sources that are not the user's nor the program's."""
 
 
 def model_card(results: dict, model_id: str | None = None) -> ModelCard:
@@ -84,8 +89,9 @@ def _text(results: dict, model_id: str | None) -> str:
         for source, figures in results[split].items()
     ]
     licenses = results.get("licenses", {})
-    sources = ", ".join(
-        f"{n:,} of {source} ({licenses.get(source) or NO_LICENSE})" for source, n in results["train"].items()
+    sources = "\n".join(
+        f"- {n:,} of {source} ({', '.join(filter(None, [CREDITS.get(source), licenses.get(source) or NO_LICENSE]))})"
+        for source, n in results["train"].items()
     )
     recall_head = f"| split | pictures | {' | '.join(labels)} |\n|{'---|' * (len(labels) + 2)}"
     return f"""# Handwritten digits
@@ -127,11 +133,11 @@ Recall of each label:
 {_failures(results)}\
 ## Training
 
-Training pictures: {sources}.
+Training pictures:
+
+{sources}
 
 {chr(10).join(map(_run, results["runs"]))}
-
-MNIST: Y. LeCun, C. Cortes and C. Burges, http://yann.lecun.com/exdb/mnist/.
 
 ## Limits
 

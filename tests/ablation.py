@@ -2,15 +2,17 @@
 What each part of the recipe buys, on pictures that nothing was trained or chosen on.
 
     python tests/ablation.py parts PHOTOS --mnist ... --custom_data ... --max_steps 300 --output_dir runs/ablation
+    python tests/ablation.py hands CUSTOM_DIGITS --mnist ... --max_steps 300 --output_dir runs/ablation
     python tests/ablation.py rejection PHOTOS NOT_DIGITS
 
 `parts` trains the same network several times, from the plainest recipe to the released one, each with one part more,
-and reads the pictures with each. `rejection` asks the shipped checkpoint several ways for how sure it is, and tells how
-many of the pictures are answered, and right, where one in a hundred of the others is answered too.
+and reads the pictures with each. `hands` trains it on MNIST, and with more and more hands beside, and reads pictures of
+writers it has never seen. `rejection` asks the shipped checkpoint several ways for how sure it is, and tells how many
+of the pictures are answered, and right, where one in a hundred of the others is answered too.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from pathlib import Path
 
@@ -19,17 +21,29 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np
 import torch
+from datasets import Dataset
 from torch import nn
 from transformers import HfArgumentParser, set_seed
 
-from data_prep import Augmentation, DataArguments, Pages, Pictures, Strings, by_source, merge, not_digits
+from data_prep import (
+    Augmentation,
+    DataArguments,
+    Pages,
+    Pictures,
+    Strings,
+    by_source,
+    merge,
+    not_digits,
+    written_in_other_hands,
+    written_on_a_tablet,
+)
 from digit_model import DigitForImageClassification, DigitImageClassificationPipeline, load_checkpoint
 from digit_model.evaluation import predict
 from digit_model.image_processing_digit import open_image
 from digit_model.labelled_pictures import labelled_picture, load_labelled
 from digit_model.modeling_digit import NO_LABEL
 from digit_model.trainer import DigitTrainer
-from train import NOT_DIGITS_SHARE, DigitTrainingArguments, new_model
+from train import HANDS_SHARE, NOT_DIGITS_SHARE, TABLET_SHARE, DigitTrainingArguments, new_model
 
 
 class BorderContrast(nn.Module):
@@ -75,33 +89,71 @@ ADAMW = {"muon": False, "learning_rate": 2e-3, "weight_decay": 0.02}
 
 
 def parts(photos: str, data_args: DataArguments, args: DigitTrainingArguments) -> None:
-    dataset = merge(data_args, say=lambda _: None)["train"]
-    labels = dataset.features["label"].names
+    labels, training = training_pictures(data_args)
     rows = load_labelled(photos)
-    length = f"{args.max_steps:,} steps" if args.max_steps > 0 else f"{args.num_train_epochs:g} epochs"
-    print(f"| {length} each, seed {args.seed} | {Path(photos).name}, n = {len(rows)} |\n|---|---|")
+    print_head(photos, rows, args)
     for name, (trainer_class, change) in PARTS.items():
-        set_seed(args.seed)
         own_args = deepcopy(args)
         for argument, value in ({} if "Muon" in name else ADAMW).items():
             setattr(own_args, argument, value)
-        model, processor = new_model(labels)
-        change(model)
-        count = round(NOT_DIGITS_SHARE * len(dataset))
-        others = Pictures.of_frames(not_digits(count, labels), torch.full((count,), NO_LABEL), processor)
-        trainer = trainer_class(
-            model=model.to(memory_format=torch.channels_last),
-            args=own_args,
-            augmentation=Augmentation(),
-            pages=Pages(),
-            strings=Strings(),
-            freeze=["characters"] + ["ink"] * ("hand-made" in name),
-            train_dataset=sum(by_source(dataset, processor).values(), start=others),
-            processing_class=processor,
-        )
-        trainer.train()
-        table = predict(DigitImageClassificationPipeline(model=model.eval(), image_processor=processor), rows)
-        print(f"| {name} | {(table['answer'] == table['label']).mean():.1%} |", flush=True)
+        frozen = ["characters"] + ["ink"] * ("hand-made" in name)
+        print_accuracy(name, rows, trained(labels, training, own_args, trainer_class, change, frozen))
+
+
+def hands(collection: str, data_args: DataArguments, args: DigitTrainingArguments) -> None:
+    labels, training = training_pictures(data_args)
+    rows, count = load_labelled(collection), int((training.labels != NO_LABEL).sum())
+    print_head(collection, rows, args)
+    for name, share, written in (
+        ("MNIST", 0, written_in_other_hands),
+        ("+ digits drawn in other hands", HANDS_SHARE, written_in_other_hands),
+        ("+ digits written on a tablet", TABLET_SHARE, written_on_a_tablet),
+    ):
+        training += Pictures.of_frames(*written(round(share * count), labels), new_model(labels)[1])
+        print_accuracy(name, rows, trained(labels, training, args))
+
+
+def training_pictures(data_args: DataArguments) -> tuple[list[str], Pictures]:
+    """The labels, and the pictures as the recipe has them, with those of no label, but without other hands."""
+    dataset = merge(data_args, say=lambda _: None)["train"]
+    labels, count = dataset.features["label"].names, round(NOT_DIGITS_SHARE * len(dataset))
+    _, processor = new_model(labels)
+    others = Pictures.of_frames(not_digits(count, labels), torch.full((count,), NO_LABEL), processor)
+    return labels, sum(by_source(dataset, processor).values(), start=others)
+
+
+def trained(
+    labels: list[str],
+    training: Pictures,
+    args: DigitTrainingArguments,
+    trainer_class: type[DigitTrainer] = DigitTrainer,
+    change: Callable[[DigitForImageClassification], None] = as_released,
+    freeze: Sequence[str] = ("characters",),
+) -> DigitImageClassificationPipeline:
+    set_seed(args.seed)
+    model, processor = new_model(labels)
+    change(model)
+    trainer_class(
+        model=model.to(memory_format=torch.channels_last),
+        args=args,
+        augmentation=Augmentation(),
+        pages=Pages(),
+        strings=Strings(),
+        freeze=list(freeze),
+        train_dataset=training,
+        processing_class=processor,
+    ).train()
+    return DigitImageClassificationPipeline(model=model.eval(), image_processor=processor)
+
+
+def print_head(source: str, rows: Dataset, args: DigitTrainingArguments) -> None:
+    length = f"{args.max_steps:,} steps" if args.max_steps > 0 else f"{args.num_train_epochs:g} epochs"
+    print(f"| {length} each, seed {args.seed} | {Path(source).stem}, n = {len(rows):,} |\n|---|---|")
+
+
+def print_accuracy(name: str, rows: Dataset, classifier: DigitImageClassificationPipeline) -> None:
+    table = predict(classifier, rows)
+    print(f"| {name} | {(table['answer'] == table['label']).mean():.1%} |", flush=True)
 
 
 def agreement(model: DigitForImageClassification, frames: torch.Tensor) -> torch.Tensor:
@@ -140,12 +192,12 @@ def rejection(photos: str, others: str) -> None:
 
 
 def main() -> None:
-    command, photos = sys.argv[1], sys.argv[2]
+    command, pictures = sys.argv[1], sys.argv[2]
     if command == "rejection":
-        return rejection(photos, sys.argv[3])
+        return rejection(pictures, sys.argv[3])
     defaults = ["--eval_strategy", "no", "--save_strategy", "no", "--disable_tqdm", "True", "--logging_strategy", "no"]
     parser = HfArgumentParser((DataArguments, DigitTrainingArguments))
-    parts(photos, *parser.parse_args_into_dataclasses([*defaults, *sys.argv[3:]]))
+    {"parts": parts, "hands": hands}[command](pictures, *parser.parse_args_into_dataclasses([*defaults, *sys.argv[3:]]))
 
 
 if __name__ == "__main__":
