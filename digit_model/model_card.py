@@ -15,7 +15,7 @@ CREDITS = {
     "mnist": "Y. LeCun, C. Cortes and C. Burges, http://yann.lecun.com/exdb/mnist/",
     "pendigits": "E. Alpaydin and F. Alimoglu, https://doi.org/10.24432/C5MG6K",
 }
-"""Who made the sources that are not the user's nor the program's."""
+"""Who made the sources that are neither the user's nor the program's."""
 
 
 def model_card(results: dict, model_id: str | None = None) -> ModelCard:
