@@ -108,11 +108,8 @@ class DigitTrainingArguments(TrainingArguments):
     """transformers' TrainingArguments with the released recipe as defaults."""
 
     output_dir: str = field(default="runs/digit", metadata={"help": "Where the checkpoint and the card are written."})
-    num_train_epochs: float = field(default=8.25, metadata={"help": "Times that every training picture is seen."})
-    per_device_train_batch_size: int = field(default=256, metadata={"help": "Pictures a step and process."})
-    selective_backprop: float = field(
-        default=0.5, metadata={"help": "Share of a step's pictures to learn from, the hardest first; 1 for all."}
-    )
+    num_train_epochs: float = field(default=4.2, metadata={"help": "Times that every training picture is seen."})
+    per_device_train_batch_size: int = field(default=128, metadata={"help": "Pictures a step and process."})
     per_device_eval_batch_size: int = field(default=500, metadata={"help": "Pictures a step of evaluation."})
     pages_per_step: int = field(default=32, metadata={"help": "Synthetic pages a step and process."})
     strings_per_step: int = field(default=16, metadata={"help": "Numbers a step and process."})
@@ -155,8 +152,6 @@ class DigitTrainingArguments(TrainingArguments):
             raise ValueError("--seeds writes several checkpoints: push the one you choose by another run.")
         if self.hyperparameter_search and not is_optuna_available():
             raise ValueError("--hyperparameter_search needs Optuna: pip install optuna.")
-        if not 0 < self.selective_backprop <= 1:
-            raise ValueError(f"--selective_backprop must lie above 0 and up to 1, got {self.selective_backprop}.")
         if self.early_stopping:
             self.eval_strategy = self.save_strategy = "epoch"
             self.load_best_model_at_end, self.greater_is_better = True, False

@@ -18,11 +18,10 @@ from .model_card import model_card
 from .modeling_digit import NO_LABEL
 
 NETWORKS = ("ink", "characters", "classifier")
-HARDEST_SHARE = 2 / 3  # of the frames that are learned from; the others are drawn, so that nothing is forgotten
 SHARP_SHARE = 0.3  # of the plain frames that are read as they are: warping blurs, and what is read in use is sharp
 OTHERS_RATE = 0.3  # AdamW's learning rate for all but the kernels, for Muon's of 1
 CHARACTERS_PER_STRING, NEIGHBOURS_PER_STRING = 2, 0.5  # that are read as frames, neighbours as if they were one
-DECAY_SHARE, LOWEST_RATE = 0.5, 0.1  # of the steps, in which the learning rate falls, and of its peak, to which it does
+DECAY_SHARE = 0.5  # of the steps, in which the learning rate falls to nothing
 SMALL_PAGE = 96  # side of the pages in the first half of a run: 0.56 of the pixels, so more steps in the same time
 
 
@@ -70,7 +69,7 @@ class DigitTrainer(Trainer):
     def create_scheduler(self, num_training_steps: int, optimizer=None) -> torch.optim.lr_scheduler.LRScheduler:
         if self.args.lr_scheduler_type == SchedulerType.WARMUP_STABLE_DECAY:  # in shares, as a run's length is given
             steps = round(DECAY_SHARE * num_training_steps)
-            released = {"num_decay_steps": steps, "decay_type": "linear", "min_lr_ratio": LOWEST_RATE}
+            released = {"num_decay_steps": steps, "decay_type": "linear"}
             self.args.lr_scheduler_kwargs = released | (self.args.lr_scheduler_kwargs or {})
         return super().create_scheduler(num_training_steps, optimizer)
 
@@ -96,35 +95,18 @@ class DigitTrainer(Trainer):
     def _pages_and_frames(
         self, frames: torch.Tensor, warped: torch.Tensor, labels: torch.Tensor
     ) -> dict[str, torch.Tensor]:
-        """The hardest characters as frames, and some of all on synthetic pages."""
+        """Every character as a frame, and some of them on synthetic pages."""
         is_sharp = torch.rand(len(frames), 1, 1, 1, device=frames.device) < SHARP_SHARE
-        frames = frames.where(is_sharp, warped)
-        hardest = self._hardest(frames, labels)
         on_pages = self.args.pages_per_step  # the first ones: custom pictures, as far as there are any, then MNIST
         is_first_half = self.state.global_step < self.state.max_steps / 2
         batch = (self.small_pages if is_first_half else self.pages)(warped[:on_pages])
         page_labels = labels[:on_pages].where(batch.is_single, -100).where(~batch.is_blank, NO_LABEL)
         return {
             "pixel_values": batch.pages,
-            "frames": frames[hardest],
-            "labels": torch.cat([page_labels, labels[hardest]]),
+            "frames": frames.where(is_sharp, warped),
+            "labels": torch.cat([page_labels, labels]),
             "ink_labels": batch.ink,
         }
-
-    @torch.no_grad()
-    def _hardest(self, frames: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """
-        The places of the frames to learn from: reading a frame costs a third of learning from it, and most are known by
-        heart (Jiang et al., 2019, "Accelerating deep learning by focusing on the biggest losers").
-        """
-        model = self.accelerator.unwrap_model(self.model)
-        with self.accelerator.autocast():
-            outputs = model.classifier(frames).float()
-        labels = labels.where(labels != NO_LABEL, model.config.num_labels)
-        losses = torch.nn.functional.cross_entropy(outputs, labels, reduction="none")
-        count = math.ceil(self.args.selective_backprop * len(frames))
-        hardest, others = losses.argsort(descending=True).tensor_split([round(HARDEST_SHARE * count)])
-        return torch.cat([hardest, others[torch.randperm(len(others), device=others.device)]])[:count]
 
     def _strings(
         self, warped: torch.Tensor, labels: torch.Tensor, labels_before: torch.Tensor | None
