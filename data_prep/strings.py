@@ -37,7 +37,7 @@ class StringBatch(NamedTuple):
 @dataclass(frozen=True)
 class Strings:
     """
-    Writes frames in one to three lines.
+    Writes frames in one to three lines, narrow ones more often: two of them, side by side, are easily taken for one.
 
     Attributes:
         height: Of a picture, in pixels, a multiple of 16.
@@ -103,7 +103,8 @@ class Strings:
         height = torch.exp(torch.rand(n, device=device) * math.log(self.largest / self.smallest)) * self.smallest
         fits = (self.width / (0.75 * height)).clamp(1, LONGEST)
         size = (torch.rand(n, self.lines, device=device) * fits[:, None]).long() + 1
-        chosen = torch.randint(len(frames), (n * self.lines,), device=device)
+        width = (frames >= 0.5).any(2).sum((1, 2)).clamp(min=1)
+        chosen = torch.multinomial(1 / width, n * self.lines, replacement=True)
         text = spell(frames[chosen], size.flatten(), marks(with_signs=True))
         aspect = ((text.last - text.first) / DIGIT_HEIGHT).view(n, self.lines).amax(1)
         height = torch.minimum(height, 0.97 * self.width / aspect)
