@@ -36,6 +36,12 @@ def test_characters_follow_one_another_from_left_to_right_and_line_by_line(batch
                 assert one[1] < other[1] + 3
 
 
+def test_narrow_digits_are_written_more_often_than_wide_ones(batch, frames):
+    written = batch.frames.bincount(minlength=10)
+    width = (frames >= 0.5).any(2).sum((1, 2))
+    assert written[width.argmin()] > 1.5 * written[width.argmax()] > 0
+
+
 def test_the_same_seed_writes_the_same_strings(frames):
     inks = []
     for seed in (1, 1, 2):
