@@ -15,24 +15,28 @@ def draw_reading(image: Image.Image, reading: dict, longest: int = 1024) -> Imag
         longest: Side of the figure, at most, in pixels.
 
     Returns:
-        RGB, upright: a box around every sign and the answer above it, `?` and its best guess where there is none.
+        RGB, upright: a box around every sign and the answer above it, `?` and its best guess where there is none. Where
+        the picture has no room for an answer, white is added at its top.
     """
     upright = ImageOps.exif_transpose(image).convert("RGBA")
     figure = Image.new("RGB", upright.size, "white")
     figure.paste(upright, mask=upright.getchannel("A"))
     scale = min(1.0, longest / max(figure.size))
     figure.thumbnail((longest, longest))
-    draw = ImageDraw.Draw(figure)
     signs = reading["text"].replace("\n", "")
     line = max(1, max(figure.size) // 300)
-    for sign, digit in zip(signs, reading["digits"]):
-        left, top, right, bottom = (digit["box"][name] * scale for name in ("xmin", "ymin", "xmax", "ymax"))
+    boxes = [[digit["box"][name] * scale for name in ("xmin", "ymin", "xmax", "ymax")] for digit in reading["digits"]]
+    sizes = [max(10, min(40, 0.45 * (bottom - top))) for _, top, _, bottom in boxes]
+    above = max([0, *(round(size + 4 * line - top) for size, (_, top, _, _) in zip(sizes, boxes))])
+    figure = ImageOps.expand(figure, (0, above, 0, 0), "white")
+    draw = ImageDraw.Draw(figure)
+    for sign, digit, (left, top, right, bottom), size in zip(signs, reading["digits"], boxes, sizes):
+        top, bottom = top + above, bottom + above
         color = _UNSURE if sign == UNREADABLE else _SURE
         draw.rectangle([left - line, top - line, right + line, bottom + line], outline=color, width=line)
         text = f"{sign} ({digit['label']})" if sign == UNREADABLE else sign
-        font = ImageFont.load_default(max(10, min(40, 0.45 * (bottom - top))))
-        anchor, height = ("lb", top - 2 * line) if top > font.size + 4 else ("lt", bottom + 2 * line)
-        draw.text((left, height), text, fill=color, font=font, anchor=anchor, stroke_width=line, stroke_fill="white")
+        font, place = ImageFont.load_default(size), (left, top - 2 * line)
+        draw.text(place, text, fill=color, font=font, anchor="lb", stroke_width=line, stroke_fill="white")
     return figure
 
 

@@ -172,15 +172,21 @@ def test_another_process_reads_with_the_code_in_the_checkpoint(digits, tmp_path)
     assert json.loads(done.stdout)["text"] == "2870"
 
 
-def test_the_figure_shows_a_box_around_every_digit(reader, digits):
-    page = page_of(digits, "90217")
-    reading = reader(page)
-    figure = draw_reading(page, reading)
-    assert figure.size == page.size and figure.mode == "RGB"
-    changed = np.abs(np.asarray(figure, dtype=int) - np.asarray(page, dtype=int)[..., None]).any(-1)
-    for digit in reading["digits"]:
-        box = digit["box"]
-        assert changed[box["ymin"] : box["ymax"], box["xmin"] - 1].mean() > 0.9
+def test_the_figure_shows_a_box_around_every_digit_and_its_answer_above(reader, digits):
+    roomy = page_of(digits, "90217")
+    tight = roomy.crop((0, 20, *roomy.size))
+    for page in (roomy, tight):
+        reading = reader(page)
+        figure = draw_reading(page, reading)
+        added = figure.height - page.height  # where the picture has no room for the answers
+        assert (added > 0) == (page is tight) and figure.width == page.width and figure.mode == "RGB"
+        before = np.asarray(ImageOps.expand(page, (0, added, 0, 0), 255), dtype=int)
+        changed = np.abs(np.asarray(figure, dtype=int) - before[..., None]).any(-1)
+        for digit in reading["digits"]:
+            box = digit["box"]
+            assert changed[added + box["ymin"] : added + box["ymax"], box["xmin"] - 1].mean() > 0.9
+            assert changed[: added + box["ymin"] - 2, box["xmin"] : box["xmax"]].any()
+        assert not changed[0].any()  # no answer is cut off
 
 
 def test_the_best_text_has_a_guess_for_every_unreadable_sign():
