@@ -12,7 +12,6 @@ Trains the digit model: arguments -> data -> Trainer -> evaluation -> checkpoint
 Every flag of transformers' TrainingArguments works; `python train.py --help` lists them.
 """
 
-import ctypes
 import json
 import sys
 from collections.abc import Sequence
@@ -65,6 +64,7 @@ from digit_model import (
 from digit_model.calibration import calibrate, calibrate_numbers
 from digit_model.evaluation import DigitMetrics
 from digit_model.failures import draw_failures
+from digit_model.memory import keep_freed_memory
 from digit_model.model_card import results_table, seeds_table
 from digit_model.modeling_digit import NO_LABEL
 from digit_model.results import describe_run, earlier_runs, log_metrics, measure_all, scores_of
@@ -362,17 +362,6 @@ def train_seeds(model_args: ModelArguments, data_args: DataArguments, args: Digi
     if trainer.is_world_process_zero():
         (folder / "seeds.json").write_text(json.dumps({"seeds": runs, "average": average}, indent=2) + "\n")
         print("\n" + seeds_table(list(runs.values()), average))
-
-
-def keep_freed_memory() -> None:
-    """
-    Lets freed memory be used again in the next step. Of itself, glibc gives large blocks back to the system, which
-    zeroes each before it hands it out again: a fifth of a step's time on a CPU.
-    """
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        trim_threshold, mmap_threshold = -1, -3  # as malloc.h numbers them
-        libc.mallopt(trim_threshold, 2**31 - 1)
-        libc.mallopt(mmap_threshold, 2**30)
 
 
 def main() -> None:

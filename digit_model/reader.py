@@ -17,6 +17,7 @@ from PIL import Image
 
 from .checkpoint import PRETRAINED, load_checkpoint
 from .image_processing_digit import UnreadableImageError
+from .memory import keep_freed_memory
 from .onnx_runtime import need, on_onnx_runtime
 from .pipeline_digit import NumberReadingPipeline
 
@@ -26,7 +27,8 @@ COLUMNS = ["file", "text", "score", "error"]
 Picture = str | BytesIO | Image.Image | np.ndarray
 """A path, the bytes of a file, or a picture that is open."""
 
-_BLOCK = 128  # pictures that each process of several is given at once
+_BLOCK = 250  # pictures that each process of several is given at once: each time it has to be started
+_ENOUGH = 100  # pictures for which a process more is worth its start
 
 
 class ReaderError(ValueError):
@@ -147,7 +149,7 @@ def usual_processes(files: list[str], device: str | None) -> int:
     """One for every CPU where there are pictures enough for them all; one where something faster than CPUs reads."""
     if device not in (None, "cpu") or (device is None and torch.accelerator.is_available()):
         return 1
-    return max(1, min(os.cpu_count(), len(files) // _BLOCK))
+    return max(1, min(os.cpu_count(), len(files) // _ENOUGH))
 
 
 def read_in_processes(reader: NumberReader, files: list[str], processes: int) -> Iterator[dict]:
@@ -170,6 +172,7 @@ def _in_one_thread(reader: NumberReader, batch: dict[str, list]) -> dict[str, li
     Pictures are too small for several threads to be worth it, and a process that was forked off one whose threads had
     computed would wait for its copies of them for ever. Ctrl-C is for the process that waits for this one.
     """
+    keep_freed_memory()
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     return reader(batch)

@@ -147,8 +147,9 @@ def test_parts_of_a_digit_are_put_together_and_two_digits_are_not(digits, line):
     (top, _, bottom, _), _ = apart.boxes
     owner[(top + bottom) // 2 :][owner[(top + bottom) // 2 :] == 1] = 3
     with torch.inference_mode():
-        assert join_parts(model, ink, without_specks(owner, np.ones(3))).boxes.tolist() == apart.boxes.tolist()
-        assert join_parts(model, ink, apart) is apart
+        in_pieces = without_specks(owner, np.ones(3))
+        joined = join_parts(model, {0: ink, 5: ink}, {0: in_pieces, 5: apart})
+        assert joined[0].boxes.tolist() == apart.boxes.tolist() and joined[5] is apart
 
 
 def test_a_sign_that_is_no_digit_is_shown_as_unreadable(reader, digits):

@@ -12,6 +12,7 @@ from transformers import BaseImageProcessor, PreTrainedModel
 from .characters_digit import MIN_INK
 
 _TILE, _OVERLAP = 320, 48
+_TOGETHER = 2**17  # pixels, beyond which pages in one batch are slower than in two: they do not fit the CPU's cache
 
 
 def find_ink(
@@ -100,7 +101,7 @@ def tiled(network: Callable[[torch.Tensor], torch.Tensor], pages: torch.Tensor) 
     """What the network gives for pages of any size, in bounded memory: large ones are taken in overlapping tiles."""
     shape = pages.shape[-2:]
     if max(shape) <= _TILE:
-        return network(pages)
+        return torch.cat([network(batch) for batch in pages.split(max(1, _TOGETHER // (shape[0] * shape[1])))])
     result = None
     for rows, inner_rows in _tiles(shape[0]):
         for columns, inner_columns in _tiles(shape[1]):

@@ -5,6 +5,8 @@ A first look takes the whole picture as one page. Where the writing is small on 
 closely, up to its own resolution; where it is large, its ink is shrunk before the characters are told apart.
 """
 
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +31,7 @@ _NO_INK = 4.0  # how many times closer to look where there seems to be nothing
 _GAP = 2  # pixels on either side
 _BORDER = 0.01  # of a picture's side
 _CANVAS = 128  # that each character is put on alone, to be framed
+_TOGETHER = 256  # characters that are framed or read at once
 _CLOSE = 0.3  # of the larger one's size, up to which two characters may be parts of one
 
 
@@ -70,36 +73,33 @@ def find_writing(
     looks = {number: processor.size["height"] for number in range(len(pictures))}  # how long the longer side is
     first, seen = {}, {}  # the ink and the shape of earlier pages
     while looks:
-        closer = {}
+        inks, pages, closer = {}, {}, {}
         for number, page, ink in find_ink(model, processor, pictures, looks):
             if looks[number] == processor.size["height"]:
                 first[number] = ink, page
             if number in seen:
                 ink = ink * is_seen_on(page, *seen[number], pictures[number].size)
-            wanted = _closer_look(ink, looks[number], pictures[number])
-            if not wanted:
-                characters = join_parts(model, ink, _characters(model, ink))
-                height = np.median(characters.boxes[:, 2] - characters.boxes[:, 0]) if len(characters.boxes) else 0
-                wanted = height and _closer(looks[number], height, pictures[number])
-            if wanted:
-                closer[number] = wanted
-                if _usual_height(ink) >= _VISIBLE:
-                    seen[number] = ink, page
-            else:
-                size = pictures[number].size
-                writings[number].append(_writing(model, ink, characters, page, size))
-                if len(writings[number][0].boxes) <= 1 and (first[number][0] >= MIN_INK).any():
-                    writings[number].append(_as_one(model, *first[number], size))
-        looks = closer
+            height = _usual_height(ink)
+            closer[number] = _closer(looks[number], height or _WANTED / _NO_INK, pictures[number])
+            if height >= _VISIBLE:
+                seen[number] = ink, page
+            inks[number], pages[number] = ink, page
+        characters = _characters(model, {number: ink for number, ink in inks.items() if not closer[number]})
+        for number, (_, boxes, _) in characters.items():
+            height = np.median(boxes[:, 2] - boxes[:, 0]) if len(boxes) else _SMALL
+            closer[number] = _closer(looks[number], height, pictures[number])
+        written = {number: each for number, each in characters.items() if not closer[number]}
+        sizes = {number: pictures[number].size for number in written}
+        for number, writing in _writings(model, inks, written, pages, sizes):
+            writings[number].append(writing)
+            if len(writing.boxes) <= 1 and (first[number][0] >= MIN_INK).any():
+                writings[number].append(_as_one(model, *first[number], sizes[number]))
+        looks = {number: side for number, side in closer.items() if side}
     return writings
 
 
-def _closer_look(ink: torch.Tensor, side: int, picture: Image.Image) -> int | None:
-    """The longer side of a page on which the writing is large enough, or None where there is no better one."""
-    return _closer(side, _usual_height(ink) or _WANTED / _NO_INK, picture)
-
-
 def _closer(side: int, height: float, picture: Image.Image) -> int | None:
+    """The longer side of a page on which writing of this height is large enough, or None where there is no better."""
     largest = max(picture.size)
     wanted = min(side * _WANTED / height, largest)
     return round(wanted) if height < _SMALL and wanted >= _CLOSER * side else None
@@ -117,33 +117,58 @@ def _usual_height(ink: torch.Tensor) -> float:
     return float(heights[order][mass[order].cumsum().searchsorted(mass.sum() / 2)])
 
 
-def _characters(model: PreTrainedModel, ink: torch.Tensor) -> Characters:
-    """The characters in ink (H, W). Large ones are told apart on a smaller copy of it, in which no stroke is lost."""
+def _characters(model: PreTrainedModel, inks: dict[int, torch.Tensor]) -> dict[int, Characters]:
+    """The characters in each ink (H, W). Those of the same shape are told apart together."""
+    small, shapes, characters = {}, defaultdict(list), {}
+    for number, ink in inks.items():
+        small[number] = _shrunk(ink)
+        height, width = small[number].shape
+        shapes[max(height + -height % 16, 96), max(width + -width % 16, 160)].append(number)
+    for (height, width), numbers in shapes.items():
+        padded = [
+            nn.functional.pad(ink, (0, width - ink.shape[1], 0, height - ink.shape[0]))
+            for ink in map(small.get, numbers)
+        ]
+        maps = tiled(model.characters, torch.stack(padded)[:, None].to(model.device, model.dtype)).float().cpu()
+        for number, each in zip(numbers, maps):
+            rows, columns = small[number].shape
+            characters[number] = find_characters(inks[number], each[:, :rows, :columns])
+    return join_parts(model, inks, characters)
+
+
+def _shrunk(ink: torch.Tensor) -> torch.Tensor:
+    """A smaller copy of ink (H, W) whose characters are large, in which no stroke is lost."""
     height = _usual_height(ink)
-    small = ink[None, None]
-    if height > _LARGE:
-        scale = height / _WANTED
-        wider = 2 * int(scale / 2) + 1
-        small = nn.functional.max_pool2d(small, wider, 1, wider // 2)
-        shape = [max(1, round(side / scale)) for side in ink.shape]
-        small = nn.functional.interpolate(small, shape, mode="bilinear", antialias=True)
-    height, width = small.shape[2:]
-    below, beside = (max(side + -side % 16, least) - side for side, least in ((height, 96), (width, 160)))
-    padded = nn.functional.pad(small, (0, beside, 0, below))
-    maps = tiled(model.characters, padded.to(model.device, model.dtype))[0, :, :height, :width]
-    return find_characters(ink, maps.float().cpu())
+    if height <= _LARGE:
+        return ink
+    scale = height / _WANTED
+    wider = 2 * int(scale / 2) + 1
+    thick = nn.functional.max_pool2d(ink[None, None], wider, 1, wider // 2)
+    shape = [max(1, round(side / scale)) for side in ink.shape]
+    return nn.functional.interpolate(thick, shape, mode="bilinear", antialias=True)[0, 0]
 
 
-def _writing(
-    model: PreTrainedModel, ink: torch.Tensor, characters: Characters, page: tuple[int, int], size: tuple[int, int]
-) -> Writing:
-    boxes = to_shares(characters.boxes, page, size)
-    chosen = np.flatnonzero(~_is_cut_off(boxes))
+def _in_order(characters: Characters, page: tuple[int, int], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """int (K,) and (K,): the numbers of the characters that are whole, as people read them, and of their lines."""
+    chosen = np.flatnonzero(~_is_cut_off(to_shares(characters.boxes, page, size)))
     lines = _lines(characters.boxes[chosen])
     order = np.lexsort((characters.boxes[chosen, 1], lines))
-    lines, order = lines[order], chosen[order]
-    frames = _frames(model, ink, characters, order[:, None])
-    return Writing(boxes[order], characters.scores[order], frames, lines, of_picture(ink, page, size))
+    return chosen[order], lines[order]
+
+
+def _writings(
+    model: PreTrainedModel,
+    inks: dict[int, torch.Tensor],
+    characters: dict[int, Characters],
+    pages: dict[int, tuple[int, int]],
+    sizes: dict[int, tuple[int, int]],
+) -> Iterator[tuple[int, Writing]]:
+    in_order = {number: _in_order(each, pages[number], sizes[number]) for number, each in characters.items()}
+    frames = _frames(model, inks, characters, {number: order[:, None] for number, (order, _) in in_order.items()})
+    for number, (order, lines) in in_order.items():
+        boxes = to_shares(characters[number].boxes[order], pages[number], sizes[number])
+        ink = of_picture(inks[number], pages[number], sizes[number])
+        yield number, Writing(boxes, characters[number].scores[order], frames[number], lines, ink)
 
 
 def _as_one(model: PreTrainedModel, ink: torch.Tensor, page: tuple[int, int], size: tuple[int, int]) -> Writing:
@@ -153,22 +178,32 @@ def _as_one(model: PreTrainedModel, ink: torch.Tensor, page: tuple[int, int], si
     return Writing(to_shares(box, page, size), np.ones(1), frames, np.zeros(1, dtype=int), shown)
 
 
-def join_parts(model: PreTrainedModel, ink: torch.Tensor, characters: Characters) -> Characters:
+def join_parts(
+    model: PreTrainedModel, inks: dict[int, torch.Tensor], characters: dict[int, Characters]
+) -> dict[int, Characters]:
     """
     Two that stand close are parts of one character where the classifier does not believe one of them and is surer of
     both as one than of each.
 
     Args:
         model: A `DigitForImageClassification`.
-        ink: (H, W) in [0, 1].
+        inks: The number of each picture, and its ink (H, W) in [0, 1].
         characters: As they were told apart in that ink.
     """
-    pairs = _close_pairs(characters.boxes)
-    if not len(pairs):
-        return characters
-    scores = _label_scores(model, ink, characters, np.arange(len(characters.boxes))[:, None])
-    pairs = pairs[scores[pairs].min(1) < model.config.rejection_threshold]
-    gain = _label_scores(model, ink, characters, pairs) / scores[pairs].prod(1)
+    pairs = {number: _close_pairs(each.boxes) for number, each in characters.items()}
+    pairs = {number: close for number, close in pairs.items() if len(close)}
+    alone = {number: np.arange(len(characters[number].boxes))[:, None] for number in pairs}
+    alone = _label_scores(model, inks, characters, alone)
+    for number, scores in alone.items():
+        is_doubtful = scores[pairs[number]].min(1) < model.config.rejection_threshold
+        pairs[number] = pairs[number][is_doubtful]
+    both = _label_scores(model, inks, characters, pairs)
+    gains = {number: both[number] / scores[pairs[number]].prod(1) for number, scores in alone.items()}
+    return characters | {number: _joined(characters[number], pairs[number], gain) for number, gain in gains.items()}
+
+
+def _joined(characters: Characters, pairs: np.ndarray, gain: np.ndarray) -> Characters:
+    """The pairs (P, 2) that gain (P,) more than once by it, the best ones first, each character once."""
     owner, sure, joined = characters.owner.copy(), characters.scores.copy(), set()
     for one, other in pairs[gain > 1][(-gain[gain > 1]).argsort()]:
         if not joined & {one, other}:
@@ -186,17 +221,34 @@ def _close_pairs(boxes: np.ndarray) -> np.ndarray:
     return np.argwhere(np.triu(gap.max(-1) <= _CLOSE * np.maximum(size[:, None], size), k=1))
 
 
-def _label_scores(model: PreTrainedModel, ink: torch.Tensor, characters: Characters, numbers: np.ndarray) -> np.ndarray:
-    """(P, n) -> (P,) in [0, 1]: of the likeliest label of so many characters taken as one."""
-    frames = _frames(model, ink, characters, numbers).to(model.device, model.dtype)
-    return model(frames=frames).logits.softmax(-1).amax(-1).float().cpu().numpy()
+def _label_scores(
+    model: PreTrainedModel,
+    inks: dict[int, torch.Tensor],
+    characters: dict[int, Characters],
+    groups: dict[int, np.ndarray],
+) -> dict[int, np.ndarray]:
+    """(P, n) of each picture -> (P,) in [0, 1]: of the likeliest label of so many characters taken as one."""
+    frames = _frames(model, inks, characters, groups)
+    batches = torch.cat([_no_frames(model), *frames.values()]).to(model.device, model.dtype).split(_TOGETHER)
+    scores = torch.cat([model(frames=batch).logits.softmax(-1).amax(-1) for batch in batches]).float().cpu()
+    return dict(zip(groups, (each.numpy() for each in scores.split([len(group) for group in groups.values()]))))
 
 
-def _frames(model: PreTrainedModel, ink: torch.Tensor, characters: Characters, numbers: np.ndarray) -> torch.Tensor:
-    """(P, n) -> (P, 1, frame_size, frame_size), so many characters taken as one."""
-    alone = [_alone(ink, characters, each) for each in numbers]
-    frames = [model.frame(torch.stack(alone[start : start + 256])) for start in range(0, len(alone), 256)]
-    return torch.cat([ink.new_zeros(0, 1, model.config.frame_size, model.config.frame_size), *frames])
+def _frames(
+    model: PreTrainedModel,
+    inks: dict[int, torch.Tensor],
+    characters: dict[int, Characters],
+    groups: dict[int, np.ndarray],
+) -> dict[int, torch.Tensor]:
+    """(P, n) of each picture -> (P, 1, frame_size, frame_size), so many of its characters taken as one."""
+    alone = [_alone(inks[number], characters[number], each) for number, group in groups.items() for each in group]
+    batches = [alone[start : start + _TOGETHER] for start in range(0, len(alone), _TOGETHER)]
+    frames = torch.cat([_no_frames(model), *(model.frame(torch.stack(batch)) for batch in batches)])
+    return dict(zip(groups, frames.split([len(group) for group in groups.values()])))
+
+
+def _no_frames(model: PreTrainedModel) -> torch.Tensor:
+    return torch.zeros(0, 1, model.config.frame_size, model.config.frame_size)
 
 
 def _alone(ink: torch.Tensor, characters: Characters, numbers: np.ndarray) -> torch.Tensor:
