@@ -16,8 +16,9 @@ from scipy.ndimage import find_objects, label
 from torch import nn
 from transformers import BaseImageProcessor, PreTrainedModel
 
-from .characters_digit import MIN_INK, Characters, find_characters, without_specks
+from .characters_digit import MIN_INK, Characters, find_characters
 from .page_digit import find_ink, is_seen_on, of_picture, tiled, to_shares
+from .parts_digit import frames_of, mend
 
 MAX_AREA = 4_000_000
 """Pixels of the largest page that a picture is looked at as; beyond that it is shrunk."""
@@ -30,9 +31,6 @@ _CLOSER = 1.25  # times, or it is no closer look
 _NO_INK = 4.0  # how many times closer to look where there seems to be nothing
 _GAP = 2  # pixels on either side
 _BORDER = 0.01  # of a picture's side
-_CANVAS = 128  # that each character is put on alone, to be framed
-_TOGETHER = 256  # characters that are framed or read at once
-_CLOSE = 0.3  # of the larger one's size, up to which two characters may be parts of one
 
 
 @dataclass
@@ -85,7 +83,8 @@ def find_writing(
                 seen[number] = ink, page
             inks[number], pages[number] = ink, page
         characters = _characters(model, {number: ink for number, ink in inks.items() if not closer[number]})
-        for number, (_, boxes, _) in characters.items():
+        for number, each in characters.items():
+            boxes = each.boxes
             height = np.median(boxes[:, 2] - boxes[:, 0]) if len(boxes) else _SMALL
             closer[number] = _closer(looks[number], height, pictures[number])
         written = {number: each for number, each in characters.items() if not closer[number]}
@@ -133,7 +132,7 @@ def _characters(model: PreTrainedModel, inks: dict[int, torch.Tensor]) -> dict[i
         for number, each in zip(numbers, maps):
             rows, columns = small[number].shape
             characters[number] = find_characters(inks[number], each[:, :rows, :columns])
-    return join_parts(model, inks, characters)
+    return mend(model, inks, characters)
 
 
 def _shrunk(ink: torch.Tensor) -> torch.Tensor:
@@ -164,7 +163,7 @@ def _writings(
     sizes: dict[int, tuple[int, int]],
 ) -> Iterator[tuple[int, Writing]]:
     in_order = {number: _in_order(each, pages[number], sizes[number]) for number, each in characters.items()}
-    frames = _frames(model, inks, characters, {number: order[:, None] for number, (order, _) in in_order.items()})
+    frames = frames_of(model, inks, characters, {number: order[:, None] for number, (order, _) in in_order.items()})
     for number, (order, lines) in in_order.items():
         boxes = to_shares(characters[number].boxes[order], pages[number], sizes[number])
         ink = of_picture(inks[number], pages[number], sizes[number])
@@ -176,95 +175,6 @@ def _as_one(model: PreTrainedModel, ink: torch.Tensor, page: tuple[int, int], si
     box = np.array([[rows.min(), columns.min(), rows.max() + 1, columns.max() + 1]])
     frames, shown = model.frame(ink[None, None]), of_picture(ink, page, size)
     return Writing(to_shares(box, page, size), np.ones(1), frames, np.zeros(1, dtype=int), shown)
-
-
-def join_parts(
-    model: PreTrainedModel, inks: dict[int, torch.Tensor], characters: dict[int, Characters]
-) -> dict[int, Characters]:
-    """
-    Two that stand close are parts of one character where the classifier does not believe one of them and is surer of
-    both as one than of each.
-
-    Args:
-        model: A `DigitForImageClassification`.
-        inks: The number of each picture, and its ink (H, W) in [0, 1].
-        characters: As they were told apart in that ink.
-    """
-    pairs = {number: _close_pairs(each.boxes) for number, each in characters.items()}
-    pairs = {number: close for number, close in pairs.items() if len(close)}
-    alone = {number: np.arange(len(characters[number].boxes))[:, None] for number in pairs}
-    alone = _label_scores(model, inks, characters, alone)
-    for number, scores in alone.items():
-        is_doubtful = scores[pairs[number]].min(1) < model.config.rejection_threshold
-        pairs[number] = pairs[number][is_doubtful]
-    both = _label_scores(model, inks, characters, pairs)
-    gains = {number: both[number] / scores[pairs[number]].prod(1) for number, scores in alone.items()}
-    return characters | {number: _joined(characters[number], pairs[number], gain) for number, gain in gains.items()}
-
-
-def _joined(characters: Characters, pairs: np.ndarray, gain: np.ndarray) -> Characters:
-    """The pairs (P, 2) that gain (P,) more than once by it, the best ones first, each character once."""
-    owner, sure, joined = characters.owner.copy(), characters.scores.copy(), set()
-    for one, other in pairs[gain > 1][(-gain[gain > 1]).argsort()]:
-        if not joined & {one, other}:
-            joined |= {one, other}
-            owner[owner == other + 1] = one + 1
-            sure[one] = sure[[one, other]].max()
-    return without_specks(owner, sure) if joined else characters
-
-
-def _close_pairs(boxes: np.ndarray) -> np.ndarray:
-    """(K, 4) -> int (P, 2): the numbers of those that overlap or nearly do."""
-    first, last = boxes[:, None], boxes
-    gap = np.maximum(first[..., :2], last[:, :2]) - np.minimum(first[..., 2:], last[:, 2:])
-    size = (boxes[:, 2:] - boxes[:, :2]).max(1, initial=0)
-    return np.argwhere(np.triu(gap.max(-1) <= _CLOSE * np.maximum(size[:, None], size), k=1))
-
-
-def _label_scores(
-    model: PreTrainedModel,
-    inks: dict[int, torch.Tensor],
-    characters: dict[int, Characters],
-    groups: dict[int, np.ndarray],
-) -> dict[int, np.ndarray]:
-    """(P, n) of each picture -> (P,) in [0, 1]: of the likeliest label of so many characters taken as one."""
-    frames = _frames(model, inks, characters, groups)
-    batches = torch.cat([_no_frames(model), *frames.values()]).to(model.device, model.dtype).split(_TOGETHER)
-    scores = torch.cat([model(frames=batch).logits.softmax(-1).amax(-1) for batch in batches]).float().cpu()
-    return dict(zip(groups, (each.numpy() for each in scores.split([len(group) for group in groups.values()]))))
-
-
-def _frames(
-    model: PreTrainedModel,
-    inks: dict[int, torch.Tensor],
-    characters: dict[int, Characters],
-    groups: dict[int, np.ndarray],
-) -> dict[int, torch.Tensor]:
-    """(P, n) of each picture -> (P, 1, frame_size, frame_size), so many of its characters taken as one."""
-    alone = [_alone(inks[number], characters[number], each) for number, group in groups.items() for each in group]
-    batches = [alone[start : start + _TOGETHER] for start in range(0, len(alone), _TOGETHER)]
-    frames = torch.cat([_no_frames(model), *(model.frame(torch.stack(batch)) for batch in batches)])
-    return dict(zip(groups, frames.split([len(group) for group in groups.values()])))
-
-
-def _no_frames(model: PreTrainedModel) -> torch.Tensor:
-    return torch.zeros(0, 1, model.config.frame_size, model.config.frame_size)
-
-
-def _alone(ink: torch.Tensor, characters: Characters, numbers: np.ndarray) -> torch.Tensor:
-    """(1, _CANVAS, _CANVAS): characters taken as one and nothing else, as large as their ink was found."""
-    (top, left), (bottom, right) = characters.boxes[numbers, :2].min(0), characters.boxes[numbers, 2:].max(0)
-    around = slice(max(top - 1, 0), bottom + 1), slice(max(left - 1, 0), right + 1)
-    owner = torch.from_numpy(characters.owner[around])
-    is_own = torch.isin(owner, torch.from_numpy(numbers + 1))
-    softly = nn.functional.max_pool2d(is_own.float()[None], 3, 1, 1)[0] > 0  # the edges of its strokes too
-    piece = ink[around] * (is_own | (softly & (owner == 0)))
-    if max(piece.shape) > _CANVAS:
-        shape = [max(1, side * _CANVAS // max(piece.shape)) for side in piece.shape]
-        piece = nn.functional.interpolate(piece[None, None], shape, mode="area")[0, 0]
-    height, width = piece.shape
-    top, left = (_CANVAS - height) // 2, (_CANVAS - width) // 2
-    return nn.functional.pad(piece, (left, _CANVAS - width - left, top, _CANVAS - height - top))[None]
 
 
 def _is_cut_off(boxes: np.ndarray) -> np.ndarray:

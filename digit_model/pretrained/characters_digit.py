@@ -33,11 +33,13 @@ class Characters(NamedTuple):
         owner: int32 (H, W), the number of the character that each pixel belongs to, from 1 on, 0 for none.
         boxes: int64 (K, 4), top, left, bottom and right of each, the last two exclusive.
         scores: float (K,), in [0, 1], how sure it is that each is one character.
+        pointed: float32 (H, W, 2), row and column where each of their pixels takes its character's centre to be.
     """
 
     owner: np.ndarray
     boxes: np.ndarray
     scores: np.ndarray
+    pointed: np.ndarray
 
 
 def character_loss(maps: torch.Tensor, owner: torch.Tensor) -> torch.Tensor:
@@ -168,30 +170,38 @@ def find_characters(ink: torch.Tensor, maps: torch.Tensor) -> Characters:
     rows, columns = places.round().long().clamp(min=0).T
     is_character = maps[1, rows, columns] < 0
     pixels, places, rows, columns = (each[is_character] for each in (pixels, places, rows, columns))
-    owner = np.zeros(ink.shape, dtype=np.int32)
+    owner, pointed = np.zeros(ink.shape, dtype=np.int32), np.zeros((*ink.shape, 2), dtype=np.float32)
     if len(peaks) == 0 or len(pixels) == 0:
-        return Characters(owner, np.empty((0, 4), dtype=int), np.empty(0))
-    offsets = maps[2:, rows, columns].T.float() * CHARACTER_SIZE
-    _, nearest = KDTree(peaks.numpy()).query((places + offsets).numpy(), distance_upper_bound=CHARACTER_SIZE)
+        return Characters(owner, np.empty((0, 4), dtype=int), np.empty(0), pointed)
+    thought = places + maps[2:, rows, columns].T.float() * CHARACTER_SIZE
+    _, nearest = KDTree(peaks.numpy()).query(thought.numpy(), distance_upper_bound=CHARACTER_SIZE)
     nearest[nearest == len(peaks)] = -1  # too far from any of them
-    owner[tuple(pixels.numpy().T)] = nearest + 1
-    return without_specks(owner, heat[peaks[:, 0], peaks[:, 1]].float().numpy())
+    place = tuple(pixels.numpy().T)
+    owner[place], pointed[place] = nearest + 1, thought.numpy()
+    return without_specks(owner, heat[peaks[:, 0], peaks[:, 1]].float().numpy(), pointed)
 
 
-def without_specks(owner: np.ndarray, scores: np.ndarray) -> Characters:
+def without_specks(owner: np.ndarray, scores: np.ndarray, pointed: np.ndarray) -> Characters:
     """
     Numbers the characters anew, without what is too small beside the others.
 
     Args:
         owner: As that of `Characters`.
         scores: (K,), of each character from number 1 on.
+        pointed: As that of `Characters`.
     """
-    found = [(number, box) for number, box in enumerate(find_objects(owner), start=1) if box]
-    boxes = np.array([[rows.start, columns.start, rows.stop, columns.stop] for _, (rows, columns) in found])
-    boxes = boxes.reshape(-1, 4)
+    boxes = boxes_of(owner, len(scores))
     size = (boxes[:, 2:] - boxes[:, :2]).max(1, initial=0)
-    stays = size >= _MIN_SIZE * np.median(size) if len(size) else np.zeros(0, dtype=bool)
-    numbers = np.array([number for number, _ in found], dtype=int)[stays]
+    numbers = np.flatnonzero(size >= _MIN_SIZE * np.median(size[size > 0]) if size.any() else size)
     renumber = np.zeros(len(scores) + 1, dtype=np.int32)
-    renumber[numbers] = np.arange(len(numbers)) + 1
-    return Characters(renumber[owner], boxes[stays], scores[numbers - 1])
+    renumber[numbers + 1] = np.arange(len(numbers)) + 1
+    return Characters(renumber[owner], boxes[numbers], scores[numbers], pointed)
+
+
+def boxes_of(owner: np.ndarray, count: int) -> np.ndarray:
+    """The boxes of so many characters, as those of `Characters`; nothing but 0 where there is no such character."""
+    boxes = np.zeros((count, 4), dtype=int)
+    for box, found in zip(boxes, find_objects(owner, max_label=count)):
+        if found:
+            box[:] = [found[0].start, found[1].start, found[0].stop, found[1].stop]
+    return boxes

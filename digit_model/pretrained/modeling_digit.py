@@ -220,10 +220,18 @@ def _label_clusters(is_ink: torch.Tensor, rounds: int = 12) -> torch.Tensor:
     shape, is_ink = is_ink.shape, is_ink.float()
     numbers = torch.arange(1.0, is_ink[0].numel() + 1, device=is_ink.device).view(1, *shape[1:]) * is_ink
     for _ in range(rounds):
-        numbers = nn.functional.max_pool2d(numbers[:, None], 3, 1, 1)[:, 0] * is_ink  # the highest number next to it
+        numbers = _highest_near(_highest_near(numbers, 1), 2) * is_ink
         above = nn.functional.pad(numbers.flatten(1), (1, 0))
         numbers = above.gather(1, numbers.flatten(1).long()).view(shape)  # and what that one has found meanwhile
     return numbers.long()
+
+
+def _highest_near(numbers: torch.Tensor, axis: int) -> torch.Tensor:
+    """The highest of every three along an axis; several times faster on a CPU than max pooling."""
+    size = numbers.shape[axis]
+    of_two = torch.maximum(numbers.narrow(axis, 0, size - 1), numbers.narrow(axis, 1, size - 1))
+    of_three = torch.maximum(of_two.narrow(axis, 0, size - 2), of_two.narrow(axis, 1, size - 2))
+    return torch.cat([of_two.narrow(axis, 0, 1), of_three, of_two.narrow(axis, size - 2, 1)], axis)
 
 
 class DigitClassifier(nn.Module):

@@ -1,0 +1,179 @@
+"""Characters as the classifier sees them: each in its frame, put together from parts, and taken apart if it is two."""
+
+import numpy as np
+import torch
+from scipy.cluster.vq import kmeans2
+from torch import nn
+from transformers import PreTrainedModel
+
+from .characters_digit import Characters, boxes_of, without_specks
+
+NOTHING = 0.5
+"""Top score, in [0, 1], below which what is seen is more likely nothing than any of the labels."""
+
+_CANVAS = 128  # that each character is put on alone, to be framed
+_TOGETHER = 256  # characters that are framed or read at once
+_CLOSE = 0.3  # of the larger one's size, up to which two characters may be parts of one
+_LOW = 0.6  # of the usual height, below which what is like no label is a mark
+_SURE = 0.8  # score of each half, at which what was taken for one character is two
+
+
+def mend(
+    model: PreTrainedModel, inks: dict[int, torch.Tensor], characters: dict[int, Characters]
+) -> dict[int, Characters]:
+    """
+    What the classifier takes for nothing is two characters where it is sure of both halves. Two that stand close are
+    parts of one where it does not believe one of them and is surer of both as one than of each. What is low, and
+    nothing like a label, is a mark.
+
+    Args:
+        model: A `DigitForImageClassification`.
+        inks: The number of each picture, and its ink (H, W) in [0, 1].
+        characters: As they were told apart in that ink.
+    """
+    alone = {number: np.arange(len(each.boxes))[:, None] for number, each in characters.items()}
+    scores = _label_scores(model, inks, characters, alone)
+    for change in (_taken_apart, _put_together):
+        characters, scores = change(model, inks, characters, scores)
+    return {number: _without_marks(each, scores[number]) for number, each in characters.items()}
+
+
+def _taken_apart(
+    model: PreTrainedModel,
+    inks: dict[int, torch.Tensor],
+    characters: dict[int, Characters],
+    scores: dict[int, np.ndarray],
+) -> tuple[dict[int, Characters], dict[int, np.ndarray]]:
+    """The characters, and the score (K,) of each one's likeliest label, with the halves of those that are two."""
+    doubtful = {number: np.flatnonzero(each < NOTHING) for number, each in scores.items()}
+    doubtful = {number: each for number, each in doubtful.items() if len(each)}
+    halved = {number: _halved(characters[number], each) for number, each in doubtful.items()}
+    halves = {
+        number: np.concatenate([each, len(scores[number]) + np.arange(len(each))])[:, None]
+        for number, each in doubtful.items()
+    }
+    of_halves = _label_scores(model, inks, halved, halves)
+    characters, scores = characters.copy(), scores.copy()
+    for number, each in doubtful.items():
+        both = of_halves[number].reshape(2, -1)
+        is_two = both.prod(0) >= _SURE**2
+        if is_two.any():
+            characters[number] = _halved(characters[number], each[is_two])
+            scores[number] = np.concatenate([scores[number], both[1, is_two]])
+            scores[number][each[is_two]] = both[0, is_two]
+    return characters, scores
+
+
+def _halved(characters: Characters, numbers: np.ndarray) -> Characters:
+    """Characters (K,) of which some (S,) are two: the one half keeps its number, the other is added at the end."""
+    owner = characters.owner.copy()
+    for new, number in enumerate(numbers, start=len(characters.boxes)):
+        top, left, bottom, right = characters.boxes[number]
+        rows, columns = (characters.owner[top:bottom, left:right] == number + 1).nonzero()
+        rows, columns = rows + top, columns + left
+        pointed = characters.pointed[rows, columns].astype(float)
+        along = np.linalg.svd(pointed - pointed.mean(0), full_matrices=False)[2][0]
+        far = (pointed - pointed.mean(0)) @ along
+        _, half = kmeans2(pointed, pointed[[far.argmin(), far.argmax()]], iter=5, minit="matrix")
+        owner[rows[half == 1], columns[half == 1]] = new + 1
+    scores = np.concatenate([characters.scores, characters.scores[numbers]])
+    return Characters(owner, boxes_of(owner, len(scores)), scores, characters.pointed)
+
+
+def _put_together(
+    model: PreTrainedModel,
+    inks: dict[int, torch.Tensor],
+    characters: dict[int, Characters],
+    scores: dict[int, np.ndarray],
+) -> tuple[dict[int, Characters], dict[int, np.ndarray]]:
+    """The characters, and the score (K,) of each one's likeliest label, with those joined that are parts of one."""
+    pairs = {number: _close_pairs(each.boxes) for number, each in characters.items()}
+    for number, each in scores.items():
+        is_doubtful = each[pairs[number]].min(1, initial=1) < model.config.rejection_threshold
+        pairs[number] = pairs[number][is_doubtful]
+    both = _label_scores(model, inks, characters, pairs)
+    characters, scores = characters.copy(), scores.copy()
+    for number, of_both in both.items():
+        gain = of_both / scores[number][pairs[number]].prod(1)
+        best = [pair for pair in (-gain).argsort() if gain[pair] > 1]
+        if best:
+            characters[number], joined = _joined(characters[number], pairs[number][best])
+            scores[number] = scores[number].copy()
+            for pair, one in joined:
+                scores[number][one] = of_both[best[pair]]
+    return characters, scores
+
+
+def _joined(characters: Characters, pairs: np.ndarray) -> tuple[Characters, list[tuple[int, int]]]:
+    """Pairs (P, 2) are joined, the first ones first, each character once; gives which, and as which character."""
+    owner, sure, joined, done = characters.owner.copy(), characters.scores.copy(), set(), []
+    for pair, (one, other) in enumerate(pairs):
+        if not joined & {one, other}:
+            joined |= {one, other}
+            done.append((pair, one))
+            owner[owner == other + 1] = one + 1
+            sure[one] = sure[[one, other]].max()
+    return Characters(owner, boxes_of(owner, len(sure)), sure, characters.pointed), done
+
+
+def _without_marks(characters: Characters, scores: np.ndarray) -> Characters:
+    """Without what is lower than its neighbours and nothing like a label, numbered anew."""
+    heights = characters.boxes[:, 2] - characters.boxes[:, 0]
+    usual = np.median(heights[heights > 0]) if heights.any() else 0
+    is_mark = (heights < _LOW * usual) & (scores < NOTHING)
+    owner = np.where(np.isin(characters.owner, np.flatnonzero(is_mark) + 1), 0, characters.owner)
+    return without_specks(owner, characters.scores, characters.pointed)
+
+
+def _close_pairs(boxes: np.ndarray) -> np.ndarray:
+    """(K, 4) -> int (P, 2): the numbers of those that overlap or nearly do."""
+    first, last = boxes[:, None], boxes
+    gap = np.maximum(first[..., :2], last[:, :2]) - np.minimum(first[..., 2:], last[:, 2:])
+    size = (boxes[:, 2:] - boxes[:, :2]).max(1, initial=0)
+    return np.argwhere(np.triu(gap.max(-1) <= _CLOSE * np.maximum(size[:, None], size), k=1))
+
+
+def _label_scores(
+    model: PreTrainedModel,
+    inks: dict[int, torch.Tensor],
+    characters: dict[int, Characters],
+    groups: dict[int, np.ndarray],
+) -> dict[int, np.ndarray]:
+    """(P, n) of each picture -> (P,) in [0, 1]: of the likeliest label of so many characters taken as one."""
+    frames = frames_of(model, inks, characters, groups)
+    batches = torch.cat([_no_frames(model), *frames.values()]).to(model.device, model.dtype).split(_TOGETHER)
+    scores = torch.cat([model(frames=batch).logits.softmax(-1).amax(-1) for batch in batches]).float().cpu()
+    return dict(zip(groups, (each.numpy() for each in scores.split([len(group) for group in groups.values()]))))
+
+
+def frames_of(
+    model: PreTrainedModel,
+    inks: dict[int, torch.Tensor],
+    characters: dict[int, Characters],
+    groups: dict[int, np.ndarray],
+) -> dict[int, torch.Tensor]:
+    """(P, n) of each picture -> (P, 1, frame_size, frame_size), so many of its characters taken as one."""
+    alone = [_alone(inks[number], characters[number], each) for number, group in groups.items() for each in group]
+    batches = [alone[start : start + _TOGETHER] for start in range(0, len(alone), _TOGETHER)]
+    frames = torch.cat([_no_frames(model), *(model.frame(torch.stack(batch)) for batch in batches)])
+    return dict(zip(groups, frames.split([len(group) for group in groups.values()])))
+
+
+def _no_frames(model: PreTrainedModel) -> torch.Tensor:
+    return torch.zeros(0, 1, model.config.frame_size, model.config.frame_size)
+
+
+def _alone(ink: torch.Tensor, characters: Characters, numbers: np.ndarray) -> torch.Tensor:
+    """(1, _CANVAS, _CANVAS): characters taken as one and nothing else, as large as their ink was found."""
+    (top, left), (bottom, right) = characters.boxes[numbers, :2].min(0), characters.boxes[numbers, 2:].max(0)
+    around = slice(max(top - 1, 0), bottom + 1), slice(max(left - 1, 0), right + 1)
+    owner = torch.from_numpy(characters.owner[around])
+    is_own = torch.isin(owner, torch.from_numpy(numbers + 1))
+    softly = nn.functional.max_pool2d(is_own.float()[None], 3, 1, 1)[0] > 0  # the edges of its strokes too
+    piece = ink[around] * (is_own | (softly & (owner == 0)))
+    if max(piece.shape) > _CANVAS:
+        shape = [max(1, side * _CANVAS // max(piece.shape)) for side in piece.shape]
+        piece = nn.functional.interpolate(piece[None, None], shape, mode="area")[0, 0]
+    height, width = piece.shape
+    top, left = (_CANVAS - height) // 2, (_CANVAS - width) // 2
+    return nn.functional.pad(piece, (left, _CANVAS - width - left, top, _CANVAS - height - top))[None]
