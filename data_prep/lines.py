@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageDraw
 
+from .drawing import curve
 from .mnist import FRAME_SIZE
 from .sampling import chance, uniform
 from .strokes import write
@@ -19,7 +20,7 @@ LONGEST = 10
 DIGIT_HEIGHT = 20 / FRAME_SIZE
 """Of a digit, as a share of its frame's side."""
 
-_MARKS = 64
+_OF_A_KIND = 13  # marks
 _TONES = 1024
 
 
@@ -187,23 +188,30 @@ def _off_centre(n: int, device: torch.device) -> torch.Tensor:
     return torch.where(torch.rand(n, 1, device=device) < 0.4, torch.rand(n, 2, device=device) * 2 - 1, near)
 
 
+def _drawn(random: np.random.Generator, points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """A line through points but the first and last, as a hand that is in a hurry draws it."""
+    return curve(np.array(points) + random.normal(0, 1.5, (len(points), 2)))
+
+
 @cache
 def marks(with_signs: bool = False) -> torch.Tensor:
     """
     Full stops, commas, dashes, equals signs and what else stands between digits; with number signs, long dashes
-    and waves, as on cheques, where only what hangs together is to be learnt: they are rules as much as ink.
+    and waves, as on cheques, where only what hangs together is to be learnt: they are rules as much as ink. There, they
+    are also written as hands in a hurry do, with a hook or without lifting the pen.
 
     Returns:
-        float (_MARKS, 28, 28) in [0, 1].
+        float (M, 28, 28) in [0, 1].
     """
     random = np.random.default_rng(0)
-    canvases = [Image.new("L", (FRAME_SIZE * 4, FRAME_SIZE * 4)) for _ in range(_MARKS)]
+    kinds = 14 if with_signs else 5
+    canvases = [Image.new("L", (FRAME_SIZE * 4, FRAME_SIZE * 4)) for _ in range(kinds * _OF_A_KIND)]
     for number, canvas in enumerate(canvases):
         draw, pen = ImageDraw.Draw(canvas), int(random.integers(6, 13))
         x, base, middle = 56, random.normal(92, 4), random.normal(56, 5)
         half = random.uniform(10, 26)
         dash = [(x - half, middle + random.normal(0, 2)), (x + half, middle + random.normal(0, 2))]
-        match number % (8 if with_signs else 5):
+        match number % kinds:
             case 0:
                 draw.ellipse([x - pen / 2, base - pen / 2, x + pen / 2, base + pen / 2], fill=255)
             case 1:
@@ -226,4 +234,26 @@ def marks(with_signs: bool = False) -> torch.Tensor:
                 columns = np.arange(8, 104, 4)
                 wave = middle + 8 * np.sin((columns - 8) / random.uniform(6, 12))
                 draw.line(list(zip(columns, wave)), 255, pen, joint="curve")
+            case 8:  # an equals sign in one stroke
+                apart = random.uniform(7, 13)
+                ends = [(x + side * half, middle + row * apart) for row in (-1, 1) for side in (-1, 1)]
+                draw.line(_drawn(random, [ends[0], ends[0], *ends[1:], ends[3]]), 255, pen, joint="curve")
+            case 9:  # a dash that ends in a hook
+                hook = (x + half - random.uniform(2, 10), middle + random.uniform(-14, 14))
+                draw.line(_drawn(random, [dash[0], dash[0], dash[1], hook, hook]), 255, pen, joint="curve")
+            case 10:  # a full stop or a comma, and a dash
+                tail = (x - half - 8 - random.uniform(0, 8), base + random.uniform(0, 10))
+                draw.line([(x - half - 8, base - 4), tail], 255, pen)
+                draw.line(dash, 255, pen)
+            case 11:  # a colon, or a small equals sign
+                for row in (-1, 1):
+                    y, short = middle + row * random.uniform(7, 14), random.uniform(0, 8)
+                    draw.line([(x - short - pen / 2, y), (x + short + pen / 2, y + random.normal(0, 2))], 255, pen)
+            case 12:  # strokes that lean
+                for apart in (-8, 8):
+                    draw.line([(x + apart + 5, middle - half * 0.7), (x + apart - 5, middle + half * 0.7)], 255, pen)
+            case 13:  # a cross
+                draw.line(dash, 255, pen)
+                top, foot = x + random.normal(0, 4, 2)
+                draw.line([(top, middle - half), (foot, middle + half)], 255, pen)
     return torch.from_numpy(np.stack([np.asarray(canvas.reduce(4)) for canvas in canvases])).float() / 255

@@ -37,8 +37,8 @@ def numbers(frames: torch.Tensor, labels: list[str], count: int, seed: int = 0) 
         count: How many numbers, of one to ten digits.
         seed: The same one gives the same numbers.
     """
-    nothing_hides = {"empty": 0, "grain": 0, "straight": 0, "neighbour": 0, "cut_out": 0, "objects": 0}
-    pages = Pages(size=_PAGE, string=1 - _ALONE, **nothing_hides)
+    nothing_else = dict.fromkeys(("empty", "grain", "columns", "straight", "neighbour", "cut_out", "objects"), 0)
+    pages = Pages(size=_PAGE, string=1 - _ALONE, **nothing_else)
     for start in range(0, count, _BATCH):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed * 1_000_003 + start)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 
 from .camera import photograph
-from .lines import LONGEST, Line, compose, write_line
+from .lines import DIGIT_HEIGHT, LONGEST, Line, compose, write_line
 from .paper import border_objects, grain, light, printed_rules
 from .sampling import chance, smooth_field, uniform
 from .strokes import blur, write, write_straight
@@ -68,6 +68,7 @@ class Pages:
         empty: Share of the pages that nobody has written on.
         grain: Share of the pages that are nothing but grain: a carpet, a wall, a picture without light.
         string: Share of the pages with two to ten characters in a row.
+        columns: Share of those on which more such lines stand above and below, as in a column of figures.
         straight: Share of the pages with straight lines of a pen, which end where a rule would go on.
         neighbour: Share of the pages with other writing cut off at the border.
         cut_out: Share of the pages that were cut out along the writing, and a little inside it.
@@ -78,6 +79,7 @@ class Pages:
     empty: float = 0.06
     grain: float = 0.02
     string: float = 0.15
+    columns: float = 0.3
     straight: float = 0.12
     neighbour: float = 0.12
     cut_out: float = 0.1
@@ -116,6 +118,8 @@ class Pages:
         is_string, is_cut_out = (torch.rand(n, device=device) < share for share in (self.string, self.cut_out))
         line = compose(frames, is_string, is_cut_out, sheet.extent, self.size)
         ink, owner = write_line(line, (self.size, self.size))
+        is_column = is_string & (torch.rand(n, device=device) < self.columns)
+        ink[is_column] = _in_columns(ink[is_column], line.side[is_column])
         is_straight = torch.rand(n, device=device) < self.straight
         pen, extent = line.pen[is_straight].clamp(min=1.2), sheet.extent[is_straight]
         ink[is_straight] = write_straight(pen, extent, self.size)
@@ -168,6 +172,22 @@ class Pages:
         """What the picture does not fill has the tone of its border, as the image processor makes it."""
         tone = (pages * is_border).sum((1, 2), keepdim=True) / is_border.sum((1, 2), keepdim=True)
         return torch.where(is_inside, pages, tone.clamp(max=1))
+
+
+def _in_columns(ink: torch.Tensor, side: torch.Tensor) -> torch.Tensor:
+    """
+    (N, S, S) with its line of characters (N,), of frames of this side, again above and below: ones that stand under one
+    another are no rule.
+    """
+    pitches = (side * DIGIT_HEIGHT * uniform(len(ink), 1.1, 2.2, ink.device).flatten()).round().int().tolist()
+    columns = ink.clone()
+    for page, column, pitch in zip(ink, columns, pitches):
+        size, lines = len(page), int(torch.randint(1, 9, ()))
+        for below in range(pitch, min(lines * pitch, size - 1) + 1, pitch):
+            above = page.roll(int(torch.randint(-1, 2, ())), 1)
+            column[below:] = torch.maximum(column[below:], above[: size - below])
+            column[: size - below] = torch.maximum(column[: size - below], above[below:])
+    return columns
 
 
 class _Sheet(NamedTuple):

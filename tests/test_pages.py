@@ -59,7 +59,7 @@ def test_grain_is_a_page_without_ink(frames):
 
 def test_a_string_is_written_in_one_row_and_counts_for_no_label(frames):
     torch.manual_seed(0)
-    batch = only(string=1)(frames.repeat(4, 1, 1, 1))
+    batch = only(string=1, columns=0)(frames.repeat(4, 1, 1, 1))
     assert not batch.is_single.any()
     is_ink = batch.ink[:, 0] > 0.5
     assert (is_ink.any(1).sum(1) > is_ink.any(2).sum(1)).float().mean() > 0.8  # wider than high
@@ -74,6 +74,16 @@ def test_a_string_names_its_characters_from_left_to_right(frames):
         assert written[0] in (row, -1)  # a number may begin with a mark
         assert all(each == -1 or (each - row) % 100 <= place for place, each in enumerate(written))
     assert (batch.characters == -1).any()  # commas and dashes
+
+
+def test_lines_stand_under_one_another_in_columns(frames):
+    counts = []
+    for columns in (0, 1):
+        torch.manual_seed(0)
+        is_ink = only(string=1, columns=columns)(frames.repeat(4, 1, 1, 1)).ink[:, 0] > 0.5
+        rows = is_ink.any(2).float()
+        counts.append((rows.diff(dim=1) > 0).sum(1).float().mean().item())
+    assert counts[0] < 1.1 and counts[1] > 1.7
 
 
 def test_characters_touch_in_some_strings_and_nowhere_else(frames):
@@ -99,7 +109,7 @@ def test_a_line_says_whose_ink_it_is(apart):
 
 def test_straight_lines_of_a_pen_are_ink_that_ends_on_the_page(frames):
     torch.manual_seed(0)
-    batch = only(straight=1)(frames.repeat(4, 1, 1, 1))
+    batch = only(straight=1)(frames.repeat(10, 1, 1, 1))
     assert not batch.is_single.any()
     is_ink = batch.ink[:, 0] > 0.5
     assert is_ink.any(2).any(1).all()
