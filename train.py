@@ -72,9 +72,8 @@ from digit_model.trainer import (
     NETWORKS,
     DigitTrainer,
     EarlyStopping,
-    average_weights,
-    measure_batch_statistics,
     show_on_tensorboard,
+    use_average,
 )
 
 
@@ -92,8 +91,17 @@ class ModelArguments:
             "characters of a checkpoint that is trained further."
         },
     )
+    average_with_start: bool = field(
+        default=False,
+        metadata={
+            "help": "Keep the mean of the weights before and after: what is trained further forgets less (Wortsman et "
+            "al., 2022, 'Robust fine-tuning of zero-shot models')."
+        },
+    )
 
     def __post_init__(self):
+        if self.average_with_start and not self.model_name_or_path:
+            raise ValueError("--average_with_start needs a checkpoint to start from: pass --model_name_or_path.")
         if self.freeze is None:
             self.freeze = ["ink", "characters"] if self.model_name_or_path else []
         self.freeze = [] if self.freeze == ["none"] else self.freeze
@@ -108,7 +116,7 @@ class DigitTrainingArguments(TrainingArguments):
     """transformers' TrainingArguments with the released recipe as defaults."""
 
     output_dir: str = field(default="runs/digit", metadata={"help": "Where the checkpoint and the card are written."})
-    num_train_epochs: float = field(default=4.2, metadata={"help": "Times that every training picture is seen."})
+    num_train_epochs: float = field(default=5.0, metadata={"help": "Times that every training picture is seen."})
     per_device_train_batch_size: int = field(default=128, metadata={"help": "Pictures a step and process."})
     per_device_eval_batch_size: int = field(default=500, metadata={"help": "Pictures a step of evaluation."})
     pages_per_step: int = field(default=32, metadata={"help": "Synthetic pages a step and process."})
@@ -116,7 +124,7 @@ class DigitTrainingArguments(TrainingArguments):
     learning_rate: float = field(default=7e-3, metadata={"help": "Highest learning rate."})
     weight_decay: float = field(default=0.05, metadata={"help": "Weight decay."})
     muon: bool = field(default=True, metadata={"help": "Muon for the kernels; --no_muon takes what --optim names."})
-    lr_scheduler_type: str = field(default="warmup_stable_decay", metadata={"help": "How the learning rate falls."})
+    lr_scheduler_type: str = field(default="cosine", metadata={"help": "How the learning rate falls."})
     warmup_steps: float = field(default=0.05, metadata={"help": "Share of the steps in which it rises first."})
     eval_strategy: str = field(default="steps", metadata={"help": "When the validation pictures are read."})
     eval_steps: float = field(default=0.5, metadata={"help": "Steps, or share of all steps, between two such times."})
@@ -337,8 +345,11 @@ def train(
     )
     say(f"{model.num_parameters():,} parameters, {len(dataset['train']):,} pictures, on {args.device}")
     found = search_hyperparameters(new_trainer, model) if args.hyperparameter_search else {}
+    start = deepcopy(model).to(args.device) if model_args.average_with_start else None
     trainer = new_trainer(model=model)
     run = trainer.train(resume_from_checkpoint=checkpoint)
+    if start:
+        use_average(trainer, [start, model])
     runs = [*earlier_runs(model_args.model_name_or_path), describe_run(trainer, run, checkpoint, found)]
     if run.metrics["train_runtime"] == 0:  # it had been trained to its end before, and only the rest was left to do
         runs = earlier_runs(args.output_dir) or runs
@@ -355,8 +366,7 @@ def train_seeds(model_args: ModelArguments, data_args: DataArguments, args: Digi
         trainer, data = train(model_args, data_args, own)
         runs[str(seed)] = trainer.results
         models.append(deepcopy(trainer.model))
-    trainer.model.load_state_dict(average_weights(models))
-    measure_batch_statistics(trainer)
+    use_average(trainer, models)
     trainer.args.output_dir = str(folder / "average")
     average = finish(trainer, data, [run for results in runs.values() for run in results["runs"]])
     if trainer.is_world_process_zero():

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 from torch.utils.tensorboard import SummaryWriter
 from transformers import EarlyStoppingCallback, Trainer, TrainerState, TrainingArguments
 from transformers.integrations import TensorBoardCallback
-from transformers.trainer_utils import SchedulerType, TrainOutput
+from transformers.trainer_utils import TrainOutput
 
 from .failures import draw_confusion
 from .model_card import model_card
@@ -21,7 +21,6 @@ NETWORKS = ("ink", "characters", "classifier")
 SHARP_SHARE = 0.3  # of the plain frames that are read as they are: warping blurs, and what is read in use is sharp
 OTHERS_RATE = 0.3  # AdamW's learning rate for all but the kernels, for Muon's of 1
 CHARACTERS_PER_STRING, NEIGHBOURS_PER_STRING = 2, 0.5  # that are read as frames, neighbours as if they were one
-DECAY_SHARE = 0.5  # of the steps, in which the learning rate falls to nothing
 SMALL_PAGE = 96  # side of the pages in the first half of a run: 0.56 of the pixels, so more steps in the same time
 
 
@@ -65,13 +64,6 @@ class DigitTrainer(Trainer):
         if self.args.muon and self.optimizer is None:
             self.optimizer = muon(self.model, self.args.learning_rate, self.args.weight_decay)
         return super().create_optimizer(model)
-
-    def create_scheduler(self, num_training_steps: int, optimizer=None) -> torch.optim.lr_scheduler.LRScheduler:
-        if self.args.lr_scheduler_type == SchedulerType.WARMUP_STABLE_DECAY:  # in shares, as a run's length is given
-            steps = round(DECAY_SHARE * num_training_steps)
-            released = {"num_decay_steps": steps, "decay_type": "linear"}
-            self.args.lr_scheduler_kwargs = released | (self.args.lr_scheduler_kwargs or {})
-        return super().create_scheduler(num_training_steps, optimizer)
 
     def compute_loss(self, model, inputs, **kwargs):
         inputs = inputs | {name: inputs[name].float() / 255 for name in ("pixel_values", "frames")}
@@ -226,9 +218,12 @@ def average_weights(models: list[torch.nn.Module]) -> dict[str, torch.Tensor]:
 
 
 @torch.no_grad()
-def measure_batch_statistics(trainer: DigitTrainer, steps: int = 50) -> None:
-    """Measures the means and variances of batch normalisation on so many steps of practice."""
-    layers = [module for module in trainer.model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+def use_average(trainer: DigitTrainer, models: list[torch.nn.Module], steps: int = 50) -> None:
+    """Gives the trainer's model the mean of some models' weights, and measures its batch statistics in some steps."""
+    trainer.model.load_state_dict(average_weights(models))
+    networks = [getattr(trainer.model, name) for name in NETWORKS if name not in trainer.freeze]
+    modules = [module for network in networks for module in network.modules()]
+    layers = [module for module in modules if isinstance(module, torch.nn.BatchNorm2d)]
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
         layer.reset_running_stats()

@@ -4,7 +4,8 @@ import json
 
 import pytest
 import torch
-from conftest import MNIST, call, last_words
+from conftest import MNIST, PRETRAINED, call, last_words
+from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from digit_model import load_checkpoint
@@ -65,6 +66,31 @@ def test_balanced_labels_are_drawn_equally_often_and_what_has_none_keeps_its_sha
 
 
 @pytest.mark.slow
+def test_the_mean_of_before_and_after_can_be_kept_and_what_is_frozen_stays(tmp_path):
+    options = [
+        "--model_name_or_path",
+        PRETRAINED,
+        "--max_steps",
+        "2",
+        "--learning_rate",
+        "0.1",
+        "--eval_strategy",
+        "no",
+    ]
+    weights = []
+    for name, average in (("after", []), ("mean", ["--average_with_start"])):
+        call(main, *SMALL, *options, *average, "--eval_strategy", "no", "--output_dir", tmp_path / name)
+        weights.append(load_file(tmp_path / name / "model.safetensors"))
+    before, (after, mean) = load_file(PRETRAINED / "model.safetensors"), weights
+    for name in before:
+        if name.startswith("classifier") and before[name].ndim > 1:
+            assert not after[name].equal(before[name])
+            assert torch.allclose(mean[name], (before[name] + after[name]) / 2, atol=1e-5)
+        elif not name.startswith("classifier"):
+            assert mean[name].equal(before[name])
+
+
+@pytest.mark.slow
 def test_class_balanced_sampling_is_a_flag(tmp_path):
     call(main, *SMALL, "--max_steps", "2", "--eval_strategy", "no", "--class_balanced", "--output_dir", tmp_path)
     assert results_of(tmp_path)["runs"][0]["steps"] == 2
@@ -89,6 +115,7 @@ def test_tensorboard_shows_curves_pages_with_their_ink_and_confusion_matrices(tm
         (["--seeds", "1", "2", "--push_to_hub"], "push the one you choose"),
         (["--freeze", "ink", "characters", "classifier"], "leaves nothing to train"),
         (["--freeze", "head"], "--freeze takes"),
+        (["--average_with_start"], "needs a checkpoint to start from"),
     ],
 )
 def test_flags_that_contradict_each_other_are_refused(tmp_path, arguments, sentence):
