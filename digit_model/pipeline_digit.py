@@ -8,12 +8,11 @@ from PIL import Image
 from transformers import ImageClassificationPipeline, Pipeline
 
 from .image_processing_digit import open_image
+from .parts_digit import NOTHING
 from .reading_digit import MAX_AREA, find_writing
 
 UNREADABLE = "?"
 """Stands in a text for a sign that the model will not stand behind."""
-
-_NOTHING = 0.5  # top score of the best sign, below which there is nothing like a digit in the picture
 
 
 class DigitImageClassificationPipeline(ImageClassificationPipeline):
@@ -74,7 +73,7 @@ class NumberReadingPipeline(Pipeline):
         size, writing, scores = readings[0] if isinstance(readings, list) else readings
         config = self.model.config
         seen = {"ink": _to_image(writing.ink)} if with_images else {}
-        if len(scores) == 0 or scores.max() < _NOTHING:
+        if len(scores) == 0 or scores.max() < NOTHING:
             return {"text": "", "score": 0.0, "digits": []} | seen
         boxes = np.rint(writing.boxes * size.repeat(2).numpy()).astype(int)
         digits = [self._digit(*each, top_k) for each in zip(boxes.tolist(), scores)]
