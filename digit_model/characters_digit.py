@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.ndimage import find_objects
+from scipy.ndimage import find_objects, label, mean
 from scipy.spatial import KDTree
 from torch import nn
 
@@ -34,12 +34,14 @@ class Characters(NamedTuple):
         boxes: int64 (K, 4), top, left, bottom and right of each, the last two exclusive.
         scores: float (K,), in [0, 1], how sure it is that each is one character.
         pointed: float32 (H, W, 2), row and column where each of their pixels takes its character's centre to be.
+        marks: float32 (H, W), in [0, 1], how sure it is that the ink of each pixel belongs to no character.
     """
 
     owner: np.ndarray
     boxes: np.ndarray
     scores: np.ndarray
     pointed: np.ndarray
+    marks: np.ndarray
 
 
 def character_loss(maps: torch.Tensor, owner: torch.Tensor) -> torch.Tensor:
@@ -168,34 +170,58 @@ def find_characters(ink: torch.Tensor, maps: torch.Tensor) -> Characters:
     scale = torch.tensor(heat.shape) / torch.tensor(ink.shape)
     places = (pixels + 0.5) * scale - 0.5  # where they lie in the maps
     rows, columns = places.round().long().clamp(min=0).T
+    owner, pointed = np.zeros(ink.shape, dtype=np.int32), np.zeros((*ink.shape, 2), dtype=np.float32)
+    marks = np.zeros(ink.shape, dtype=np.float32)
+    marks[tuple(pixels.numpy().T)] = maps[1, rows, columns].sigmoid().float().numpy()
     is_character = maps[1, rows, columns] < 0
     pixels, places, rows, columns = (each[is_character] for each in (pixels, places, rows, columns))
-    owner, pointed = np.zeros(ink.shape, dtype=np.int32), np.zeros((*ink.shape, 2), dtype=np.float32)
     if len(peaks) == 0 or len(pixels) == 0:
-        return Characters(owner, np.empty((0, 4), dtype=int), np.empty(0), pointed)
+        return Characters(owner, np.empty((0, 4), dtype=int), np.empty(0), pointed, marks)
     thought = places + maps[2:, rows, columns].T.float() * CHARACTER_SIZE
     _, nearest = KDTree(peaks.numpy()).query(thought.numpy(), distance_upper_bound=CHARACTER_SIZE)
     nearest[nearest == len(peaks)] = -1  # too far from any of them
     place = tuple(pixels.numpy().T)
     owner[place], pointed[place] = nearest + 1, thought.numpy()
-    return without_specks(owner, heat[peaks[:, 0], peaks[:, 1]].float().numpy(), pointed)
+    scores = heat[peaks[:, 0], peaks[:, 1]].float().numpy()
+    return without_specks(Characters(owner, boxes_of(owner, len(scores)), scores, pointed, marks))
 
 
-def without_specks(owner: np.ndarray, scores: np.ndarray, pointed: np.ndarray) -> Characters:
-    """
-    Numbers the characters anew, without what is too small beside the others.
-
-    Args:
-        owner: As that of `Characters`.
-        scores: (K,), of each character from number 1 on.
-        pointed: As that of `Characters`.
-    """
+def without_specks(characters: Characters) -> Characters:
+    """The characters numbered anew, without what is too small beside the others, or has no ink at all."""
+    owner, _, scores, *rest = characters
     boxes = boxes_of(owner, len(scores))
     size = (boxes[:, 2:] - boxes[:, :2]).max(1, initial=0)
     numbers = np.flatnonzero(size >= _MIN_SIZE * np.median(size[size > 0]) if size.any() else size)
     renumber = np.zeros(len(scores) + 1, dtype=np.int32)
     renumber[numbers + 1] = np.arange(len(numbers)) + 1
-    return Characters(renumber[owner], boxes[numbers], scores[numbers], pointed)
+    return Characters(renumber[owner], boxes[numbers], scores[numbers], *rest)
+
+
+def doubted(characters: Characters, ink: np.ndarray) -> np.ndarray:
+    """
+    What was left out may have been a character: a number that lost one is as wrong as one in which it is misread.
+
+    Args:
+        characters: Of that ink.
+        ink: (H, W) in [0, 1].
+
+    Returns:
+        The scores (K,), each multiplied with how sure it is that the ink left out nearest to the character is none.
+    """
+    scores, boxes = characters.scores.copy(), characters.boxes
+    pieces, count = label((ink >= MIN_INK) & (characters.owner == 0), np.ones((3, 3)))
+    left_out = boxes_of(pieces, count)
+    usual = np.median((boxes[:, 2:] - boxes[:, :2]).max(1)) if len(boxes) else np.inf
+    large = np.flatnonzero((left_out[:, 2:] - left_out[:, :2]).max(1, initial=0) >= _MIN_SIZE * usual)
+    for piece, is_mark in zip(left_out[large], mean(characters.marks, pieces, large + 1)):
+        scores[gaps(piece[None], boxes)[0].argmin()] *= is_mark
+    return scores
+
+
+def gaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(K, 4) and (L, 4) -> (K, L): how far each box lies from each other one along rows or columns, below 0 inside."""
+    boxes = boxes[:, None]
+    return (np.maximum(boxes[..., :2], others[:, :2]) - np.minimum(boxes[..., 2:], others[:, 2:])).max(-1)
 
 
 def boxes_of(owner: np.ndarray, count: int) -> np.ndarray:

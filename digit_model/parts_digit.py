@@ -6,7 +6,7 @@ from scipy.cluster.vq import kmeans2
 from torch import nn
 from transformers import PreTrainedModel
 
-from .characters_digit import Characters, boxes_of, without_specks
+from .characters_digit import Characters, boxes_of, gaps, without_specks
 
 NOTHING = 0.5
 """Top score, in [0, 1], below which what is seen is more likely nothing than any of the labels."""
@@ -77,7 +77,7 @@ def _halved(characters: Characters, numbers: np.ndarray) -> Characters:
         _, half = kmeans2(pointed, pointed[[far.argmin(), far.argmax()]], iter=5, minit="matrix")
         owner[rows[half == 1], columns[half == 1]] = new + 1
     scores = np.concatenate([characters.scores, characters.scores[numbers]])
-    return Characters(owner, boxes_of(owner, len(scores)), scores, characters.pointed)
+    return characters._replace(owner=owner, boxes=boxes_of(owner, len(scores)), scores=scores)
 
 
 def _put_together(
@@ -113,7 +113,7 @@ def _joined(characters: Characters, pairs: np.ndarray) -> tuple[Characters, list
             done.append((pair, one))
             owner[owner == other + 1] = one + 1
             sure[one] = sure[[one, other]].max()
-    return Characters(owner, boxes_of(owner, len(sure)), sure, characters.pointed), done
+    return characters._replace(owner=owner, boxes=boxes_of(owner, len(sure)), scores=sure), done
 
 
 def _without_marks(characters: Characters, scores: np.ndarray) -> Characters:
@@ -121,16 +121,18 @@ def _without_marks(characters: Characters, scores: np.ndarray) -> Characters:
     heights = characters.boxes[:, 2] - characters.boxes[:, 0]
     usual = np.median(heights[heights > 0]) if heights.any() else 0
     is_mark = (heights < _LOW * usual) & (scores < NOTHING)
-    owner = np.where(np.isin(characters.owner, np.flatnonzero(is_mark) + 1), 0, characters.owner)
-    return without_specks(owner, characters.scores, characters.pointed)
+    numbers = np.flatnonzero(is_mark) + 1
+    is_of_mark = np.isin(characters.owner, numbers)
+    sure = np.zeros(len(scores) + 1, dtype=np.float32)
+    sure[numbers] = 1 - scores[is_mark]
+    marks = np.where(is_of_mark, sure[characters.owner], characters.marks)
+    return without_specks(characters._replace(owner=np.where(is_of_mark, 0, characters.owner), marks=marks))
 
 
 def _close_pairs(boxes: np.ndarray) -> np.ndarray:
     """(K, 4) -> int (P, 2): the numbers of those that overlap or nearly do."""
-    first, last = boxes[:, None], boxes
-    gap = np.maximum(first[..., :2], last[:, :2]) - np.minimum(first[..., 2:], last[:, 2:])
     size = (boxes[:, 2:] - boxes[:, :2]).max(1, initial=0)
-    return np.argwhere(np.triu(gap.max(-1) <= _CLOSE * np.maximum(size[:, None], size), k=1))
+    return np.argwhere(np.triu(gaps(boxes, boxes) <= _CLOSE * np.maximum(size[:, None], size), k=1))
 
 
 def _label_scores(

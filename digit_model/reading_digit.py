@@ -16,7 +16,7 @@ from scipy.ndimage import find_objects, label
 from torch import nn
 from transformers import BaseImageProcessor, PreTrainedModel
 
-from .characters_digit import MIN_INK, Characters, find_characters
+from .characters_digit import MIN_INK, Characters, doubted, find_characters
 from .page_digit import find_ink, is_seen_on, of_picture, tiled, to_shares
 from .parts_digit import frames_of, mend
 
@@ -40,7 +40,7 @@ class Writing:
 
     Attributes:
         boxes: float (K, 4), left, top, right and bottom, in shares of the picture's width and height.
-        scores: float (K,), in [0, 1], how sure it is that each is one character.
+        scores: float (K,), in [0, 1], how sure it is that each is one character, and nothing beside it was left out.
         frames: (K, 1, frame_size, frame_size), what the classifier is to read.
         lines: int (K,), the number of each one's line.
         ink: (H, W) in [0, 1], what was found to be written on the picture.
@@ -167,7 +167,8 @@ def _writings(
     for number, (order, lines) in in_order.items():
         boxes = to_shares(characters[number].boxes[order], pages[number], sizes[number])
         ink = of_picture(inks[number], pages[number], sizes[number])
-        yield number, Writing(boxes, characters[number].scores[order], frames[number], lines, ink)
+        scores = doubted(characters[number], inks[number].numpy())
+        yield number, Writing(boxes, scores[order], frames[number], lines, ink)
 
 
 def _as_one(model: PreTrainedModel, ink: torch.Tensor, page: tuple[int, int], size: tuple[int, int]) -> Writing:

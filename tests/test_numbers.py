@@ -13,7 +13,7 @@ from transformers import pipeline
 
 from digit_model import load_checkpoint
 from digit_model.calibration import fit_powers, lowest_threshold
-from digit_model.characters_digit import MIN_INK, Characters, without_specks
+from digit_model.characters_digit import MIN_INK, Characters, boxes_of, doubted, without_specks
 from digit_model.figure import draw_reading
 from digit_model.number_evaluation import best_text
 from digit_model.parts_digit import mend
@@ -146,7 +146,8 @@ def told_apart(page: Image.Image, owner: np.ndarray) -> tuple[torch.Tensor, Char
     ink = 1 - torch.from_numpy(np.array(page)).float() / 255
     owner = np.where(ink.numpy() >= MIN_INK, owner, 0).astype(np.int32)
     pointed = np.stack(np.indices(owner.shape), -1).astype(np.float32)
-    return ink, without_specks(owner, np.ones(owner.max()), pointed)
+    scores, marks = np.ones(owner.max()), np.zeros(owner.shape, dtype=np.float32)
+    return ink, without_specks(Characters(owner, boxes_of(owner, len(scores)), scores, pointed, marks))
 
 
 def halves(page: Image.Image) -> np.ndarray:
@@ -188,6 +189,17 @@ def test_a_low_sign_that_is_like_no_label_is_left_out_and_a_low_digit_is_not(mod
         ink, characters = told_apart(drawn, np.broadcast_to(owner, drawn.size[::-1]))
         with torch.inference_mode():
             assert len(characters.boxes) == 3 and len(mend(model, {0: ink}, {0: characters})[0].boxes) == found
+
+
+@pytest.mark.parametrize("is_mark", [0.25, 1.0])
+def test_what_is_left_out_is_doubted_beside_it_as_far_as_it_may_be_a_character(digits, is_mark):
+    page = page_of(digits, "409", ink=0)
+    ink, characters = told_apart(page, np.repeat([1, 2, 3], [38, 36, page.width - 74]) * np.ones((page.height, 1), int))
+    is_left_out = characters.owner == 3
+    owner = np.where(is_left_out, 0, characters.owner)
+    left_out = without_specks(characters._replace(owner=owner, marks=is_left_out * np.float32(is_mark)))
+    assert doubted(characters, ink.numpy()).tolist() == [1, 1, 1]
+    assert doubted(left_out, ink.numpy()).tolist() == [1, is_mark]
 
 
 def test_a_sign_that_is_no_digit_is_shown_as_unreadable(reader, digits):
