@@ -116,11 +116,11 @@ class DigitTrainingArguments(TrainingArguments):
     """transformers' TrainingArguments with the released recipe as defaults."""
 
     output_dir: str = field(default="runs/digit", metadata={"help": "Where the checkpoint and the card are written."})
-    num_train_epochs: float = field(default=5.0, metadata={"help": "Times that every training picture is seen."})
+    num_train_epochs: float = field(default=8.0, metadata={"help": "Times that every training picture is seen."})
     per_device_train_batch_size: int = field(default=128, metadata={"help": "Pictures a step and process."})
     per_device_eval_batch_size: int = field(default=500, metadata={"help": "Pictures a step of evaluation."})
-    pages_per_step: int = field(default=32, metadata={"help": "Synthetic pages a step and process."})
-    strings_per_step: int = field(default=16, metadata={"help": "Numbers a step and process."})
+    pages_per_step: int = field(default=12, metadata={"help": "Synthetic pages a step and process."})
+    strings_per_step: int = field(default=6, metadata={"help": "Numbers a step and process."})
     learning_rate: float = field(default=7e-3, metadata={"help": "Highest learning rate."})
     weight_decay: float = field(default=0.05, metadata={"help": "Weight decay."})
     muon: bool = field(default=True, metadata={"help": "Muon for the kernels; --no_muon takes what --optim names."})
@@ -168,7 +168,7 @@ class DigitTrainingArguments(TrainingArguments):
 
 
 NOT_DIGITS_SHARE = 0.2  # letters, symbols and scribbles for every training picture
-HANDS_SHARE = 0.12  # digits in the hands of other countries, for every training picture
+HANDS_SHARE = 0.15  # digits in the hands of other countries, for every training picture
 TABLET_SHARE = 0.13  # digits that were written on a tablet, for every training picture
 VALIDATION_NOT_DIGITS = 500
 VALIDATION_PAGES = 2000

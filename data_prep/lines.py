@@ -20,6 +20,12 @@ LONGEST = 10
 DIGIT_HEIGHT = 20 / FRAME_SIZE
 """Of a digit, as a share of its frame's side."""
 
+KINDS = 13
+"""Of marks."""
+
+NOBODYS_DIGITS = (3, 5, 7, 10, 11, 12)
+"""The kinds of marks that are no digit when they are seen alone and enlarged, as a comma or a dash may be."""
+
 _OF_A_KIND = 13  # marks
 _TONES = 1024
 
@@ -201,10 +207,10 @@ def marks(with_signs: bool = False) -> torch.Tensor:
     are also written as hands in a hurry do, with a hook or without lifting the pen.
 
     Returns:
-        float (M, 28, 28) in [0, 1].
+        float (M, 28, 28) in [0, 1], those of a kind as far apart as there are kinds.
     """
     random = np.random.default_rng(0)
-    kinds = 14 if with_signs else 5
+    kinds = KINDS if with_signs else 5
     canvases = [Image.new("L", (FRAME_SIZE * 4, FRAME_SIZE * 4)) for _ in range(kinds * _OF_A_KIND)]
     for number, canvas in enumerate(canvases):
         draw, pen = ImageDraw.Draw(canvas), int(random.integers(6, 13))
@@ -252,8 +258,4 @@ def marks(with_signs: bool = False) -> torch.Tensor:
             case 12:  # strokes that lean
                 for apart in (-8, 8):
                     draw.line([(x + apart + 5, middle - half * 0.7), (x + apart - 5, middle + half * 0.7)], 255, pen)
-            case 13:  # a cross
-                draw.line(dash, 255, pen)
-                top, foot = x + random.normal(0, 4, 2)
-                draw.line([(top, middle - half), (foot, middle + half)], 255, pen)
     return torch.from_numpy(np.stack([np.asarray(canvas.reduce(4)) for canvas in canvases])).float() / 255

@@ -1,5 +1,5 @@
 """
-Frames of what is no digit: letters and symbols of the fonts that come with matplotlib, scribbles, and noise.
+Frames of what is no digit: letters and symbols of the fonts that come with matplotlib, marks, scribbles, and noise.
 
 A model that has only ever seen digits names one whatever it is shown; these teach it to say that it cannot.
 """
@@ -17,6 +17,7 @@ from PIL import Image, ImageFont, ImageOps
 
 from .drawing import FINE, canvas, curve, pen
 from .errors import DataError
+from .lines import KINDS, NOBODYS_DIGITS, marks
 from .mnist import FRAME_SIZE
 
 _FONTS = {"train": ("DejaVuS*.ttf", "STIXGeneral*.ttf"), "validation": ("cm[bst][0-9st]*.ttf", "cmr10.ttf")}
@@ -53,7 +54,7 @@ def not_digits(count: int, labels: list[str], split: str = "train", seed: int = 
         seed: The same seed draws the same.
 
     Returns:
-        uint8 (count, 1, 28, 28), ink bright; six of seven are letters or symbols.
+        uint8 (count, 1, 28, 28), ink bright; five of six are letters or symbols.
     """
     random = np.random.default_rng([seed, len(split)])
     fonts = [path for pattern in _FONTS[split] for path in sorted(_font_folder().glob(pattern))]
@@ -63,11 +64,13 @@ def not_digits(count: int, labels: list[str], split: str = "train", seed: int = 
     frames = np.empty((count, 1, FRAME_SIZE, FRAME_SIZE), dtype=np.uint8)
     for frame in frames:
         kind, path = random.random(), fonts[random.integers(len(fonts))]
-        if kind < 0.85:  # mostly letters of our own alphabet, where there are any: they are what people bring
+        if kind < 0.82:  # mostly letters of our own alphabet, where there are any: they are what people bring
             latin = [char for char in glyphs[path] if char.isascii() and char.isalpha()]
             latin += [char for char in _NEARLY_DIGITS if char in latin]
             choice = latin if latin and kind < 0.6 else glyphs[path]
             frame[0] = _letter(random, path, choice[random.integers(len(choice))])
+        elif kind < 0.87:
+            frame[0] = _mark(random)
         else:
             frame[0] = scribbles[random.integers(len(scribbles))](random)
     return torch.from_numpy(frames)
@@ -97,10 +100,7 @@ def _characters(path: Path) -> list[str]:
 
 
 def _letter(random: np.random.Generator, path: Path, letter: str) -> Image.Image:
-    """
-    A letter as no font has it: bolder, hollow, slanted, turned or stretched. Its longest side is about 20 pixels, as
-    the frame step makes it, or it fills the frame, as in a picture that was cut out.
-    """
+    """A letter as no font has it: bolder, hollow, slanted, turned or stretched."""
     sheet, draw = canvas()
     is_hollow, bold = random.random() < 0.1, int(random.choice([0, 0, 1, 3, 5]))
     draw.text(
@@ -118,12 +118,25 @@ def _letter(random: np.random.Generator, path: Path, letter: str) -> Image.Image
     offset = sheet.width / 2 - matrix.sum(1) * sheet.width / 2
     coefficients = np.column_stack([matrix, offset]).flatten()
     sheet = sheet.transform(sheet.size, Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR)
-    letter_image = sheet.crop(sheet.getbbox())
+    return _framed(random, sheet)
+
+
+def _framed(random: np.random.Generator, sheet: Image.Image) -> Image.Image:
+    """What is on a sheet, as the frame step makes it, or filling the frame, as in a picture that was cut out."""
+    piece = sheet.crop(sheet.getbbox())
     longest = FRAME_SIZE if random.random() < 0.3 else random.uniform(18, 22)
-    letter_image = ImageOps.contain(letter_image, (round(longest * FINE),) * 2)
+    piece = ImageOps.contain(piece, (round(longest * FINE),) * 2)
     frame, _ = canvas()
-    frame.paste(letter_image, tuple((frame.width - side) // 2 for side in letter_image.size))
+    frame.paste(piece, tuple((frame.width - side) // 2 for side in piece.size))
     return frame.reduce(FINE)
+
+
+def _mark(random: np.random.Generator) -> Image.Image:
+    """What stands behind an amount, enlarged: an equals sign, a full stop and a dash."""
+    every = marks(with_signs=True)
+    kind = NOBODYS_DIGITS[random.integers(len(NOBODYS_DIGITS))]
+    mark = every[kind + KINDS * random.integers(len(every) // KINDS)]
+    return _framed(random, Image.fromarray((mark * 255).byte().numpy()))
 
 
 def _scribble(random: np.random.Generator) -> Image.Image:
