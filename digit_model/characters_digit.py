@@ -206,16 +206,17 @@ def doubted(characters: Characters, ink: np.ndarray) -> np.ndarray:
         ink: (H, W) in [0, 1].
 
     Returns:
-        The scores (K,), each multiplied with how sure it is that the ink left out nearest to the character is none.
+        The scores (K,), each multiplied with how sure it is that none of the ink left out nearest to it is a character.
     """
-    scores, boxes = characters.scores.copy(), characters.boxes
+    boxes, is_none = characters.boxes, np.ones(len(characters.scores))
     pieces, count = label((ink >= MIN_INK) & (characters.owner == 0), np.ones((3, 3)))
     left_out = boxes_of(pieces, count)
     usual = np.median((boxes[:, 2:] - boxes[:, :2]).max(1)) if len(boxes) else np.inf
     large = np.flatnonzero((left_out[:, 2:] - left_out[:, :2]).max(1, initial=0) >= _MIN_SIZE * usual)
     for piece, is_mark in zip(left_out[large], mean(characters.marks, pieces, large + 1)):
-        scores[gaps(piece[None], boxes)[0].argmin()] *= is_mark
-    return scores
+        nearest = gaps(piece[None], boxes)[0].argmin()
+        is_none[nearest] = min(is_none[nearest], is_mark)
+    return characters.scores * is_none
 
 
 def gaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -89,10 +89,10 @@ class DigitTrainer(Trainer):
     ) -> dict[str, torch.Tensor]:
         """Every character as a frame, and some of them on synthetic pages."""
         is_sharp = torch.rand(len(frames), 1, 1, 1, device=frames.device) < SHARP_SHARE
-        on_pages = self.args.pages_per_step  # the first ones: custom pictures, as far as there are any, then MNIST
+        on_pages = torch.randperm(len(frames), device=frames.device)[: self.args.pages_per_step]
         is_first_half = self.state.global_step < self.state.max_steps / 2
-        batch = (self.small_pages if is_first_half else self.pages)(warped[:on_pages])
-        page_labels = labels[:on_pages].where(batch.is_single, -100).where(~batch.is_blank, NO_LABEL)
+        batch = (self.small_pages if is_first_half else self.pages)(warped[on_pages])
+        page_labels = labels[on_pages].where(batch.is_single, -100).where(~batch.is_blank, NO_LABEL)
         return {
             "pixel_values": batch.pages,
             "frames": frames.where(is_sharp, warped),
