@@ -20,8 +20,8 @@ LONGEST = 10
 DIGIT_HEIGHT = 20 / FRAME_SIZE
 """Of a digit, as a share of its frame's side."""
 
-KINDS = 13
-"""Of marks."""
+MARK_KINDS = 13
+"""How many kinds of marks there are with signs."""
 
 NOBODYS_DIGITS = (3, 5, 7, 10, 11, 12)
 """The kinds of marks that are no digit when they are seen alone and enlarged, as a comma or a dash may be."""
@@ -210,7 +210,7 @@ def marks(with_signs: bool = False) -> torch.Tensor:
         float (M, 28, 28) in [0, 1], those of a kind as far apart as there are kinds.
     """
     random = np.random.default_rng(0)
-    kinds = KINDS if with_signs else 5
+    kinds = MARK_KINDS if with_signs else 5
     canvases = [Image.new("L", (FRAME_SIZE * 4, FRAME_SIZE * 4)) for _ in range(kinds * _OF_A_KIND)]
     for number, canvas in enumerate(canvases):
         draw, pen = ImageDraw.Draw(canvas), int(random.integers(6, 13))

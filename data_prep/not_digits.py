@@ -17,7 +17,7 @@ from PIL import Image, ImageFont, ImageOps
 
 from .drawing import FINE, canvas, curve, pen
 from .errors import DataError
-from .lines import KINDS, NOBODYS_DIGITS, marks
+from .lines import MARK_KINDS, NOBODYS_DIGITS, marks
 from .mnist import FRAME_SIZE
 
 _FONTS = {"train": ("DejaVuS*.ttf", "STIXGeneral*.ttf"), "validation": ("cm[bst][0-9st]*.ttf", "cmr10.ttf")}
@@ -135,7 +135,7 @@ def _mark(random: np.random.Generator) -> Image.Image:
     """What stands behind an amount, enlarged: an equals sign, a full stop and a dash."""
     every = marks(with_signs=True)
     kind = NOBODYS_DIGITS[random.integers(len(NOBODYS_DIGITS))]
-    mark = every[kind + KINDS * random.integers(len(every) // KINDS)]
+    mark = every[kind + MARK_KINDS * random.integers(len(every) // MARK_KINDS)]
     return _framed(random, Image.fromarray((mark * 255).byte().numpy()))
 
 

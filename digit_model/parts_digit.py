@@ -126,7 +126,8 @@ def _without_marks(characters: Characters, scores: np.ndarray) -> Characters:
     sure = np.zeros(len(scores) + 1, dtype=np.float32)
     sure[numbers] = 1 - scores[is_mark]
     marks = np.where(is_of_mark, sure[characters.owner], characters.marks)
-    return without_specks(characters._replace(owner=np.where(is_of_mark, 0, characters.owner), marks=marks))
+    owner = np.where(is_of_mark, 0, characters.owner)
+    return without_specks(characters._replace(owner=owner, boxes=boxes_of(owner, len(scores)), marks=marks))
 
 
 def _close_pairs(boxes: np.ndarray) -> np.ndarray:

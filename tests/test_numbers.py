@@ -197,7 +197,8 @@ def test_what_is_left_out_is_doubted_beside_it_as_far_as_it_may_be_a_character(d
     ink, characters = told_apart(page, np.repeat([1, 2, 3], [38, 36, page.width - 74]) * np.ones((page.height, 1), int))
     is_left_out = characters.owner == 3
     owner = np.where(is_left_out, 0, characters.owner)
-    left_out = without_specks(characters._replace(owner=owner, marks=is_left_out * np.float32(is_mark)))
+    marks = is_left_out * np.float32(is_mark)
+    left_out = without_specks(characters._replace(owner=owner, boxes=boxes_of(owner, 3), marks=marks))
     assert doubted(characters, ink.numpy()).tolist() == [1, 1, 1]
     assert doubted(left_out, ink.numpy()).tolist() == [1, is_mark]
 

@@ -188,8 +188,7 @@ def find_characters(ink: torch.Tensor, maps: torch.Tensor) -> Characters:
 
 def without_specks(characters: Characters) -> Characters:
     """The characters numbered anew, without what is too small beside the others, or has no ink at all."""
-    owner, _, scores, *rest = characters
-    boxes = boxes_of(owner, len(scores))
+    owner, boxes, scores, *rest = characters
     size = (boxes[:, 2:] - boxes[:, :2]).max(1, initial=0)
     numbers = np.flatnonzero(size >= _MIN_SIZE * np.median(size[size > 0]) if size.any() else size)
     renumber = np.zeros(len(scores) + 1, dtype=np.int32)
