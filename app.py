@@ -140,7 +140,8 @@ def say(name: str, language: str, *values) -> str:
 def in_words(answer: Answer | None, language: str, of_nothing: str) -> str:
     """The answer as a heading, or a sentence where the model will not stand behind it."""
     if answer is None or not answer.text:
-        return say(of_nothing, language)
+        is_brought = answer is not None and of_nothing == "waiting"
+        return say("nothing" if is_brought else of_nothing, language)
     if answer.is_sure:
         return "# " + answer.text.replace("\n", "\n# ")
     if len(answer.characters) > 1:
@@ -177,7 +178,7 @@ class Desk:
 
     def read_picture(self, picture: str | None, language: str) -> tuple:
         answer = self.answer(picture) if picture else None
-        updates = self.show(answer, language, "nothing" if picture else "waiting")
+        updates = self.show(answer, language, "waiting")
         return gr.Image(answer and answer.figure, visible=answer is not None), *updates
 
     def show(self, answer: Answer | None, language: str, of_nothing: str) -> tuple:
@@ -192,6 +193,7 @@ class Desk:
             gr.Accordion(visible=there, open=False),
             [],
             gr.Accordion(visible=there),
+            gr.Button(visible=there and answer.is_sure),
             gr.Radio(value=None, visible=there and not is_number),
             gr.Textbox(value="", visible=is_number),
             "",
@@ -221,6 +223,7 @@ class Desk:
             return say("other_length", language, len(answer.characters))
         writer = hashlib.sha256(request.session_hash.encode()).hexdigest()[:8]
         try:
+            self.corrections.check(labels)  # before the first is kept
             for character, label in zip(answer.characters, labels):
                 self.corrections.add(character, label, writer)
         except DataError as error:
@@ -323,7 +326,7 @@ def answer_column(
     label.input(desk.correct, [answer, label, consent, language], status, **QUIETLY)
     number.submit(desk.correct, [answer, number, consent, language], status, **QUIETLY)
     language.change(lambda *now: in_words(*now, of_nothing), [answer, language], words, **QUIETLY)
-    return [answer, words, scores, looks, why, reasons, correct, label, number, status]
+    return [answer, words, scores, looks, why, reasons, correct, right, label, number, status]
 
 
 def draw_tab(page: Page, desk: Desk, language: gr.Radio) -> None:

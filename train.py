@@ -57,6 +57,7 @@ from digit_model import (
     CheckpointError,
     DigitConfig,
     DigitForImageClassification,
+    DigitImageClassificationPipeline,
     DigitImageProcessor,
     NumberReadingPipeline,
     load_checkpoint,
@@ -64,10 +65,12 @@ from digit_model import (
 from digit_model.calibration import calibrate, calibrate_numbers
 from digit_model.evaluation import DigitMetrics
 from digit_model.failures import draw_failures
+from digit_model.labelled_pictures import with_text_labels
 from digit_model.memory import keep_freed_memory
 from digit_model.model_card import results_table, seeds_table
 from digit_model.modeling_digit import NO_LABEL
-from digit_model.results import describe_run, earlier_runs, log_metrics, measure_all, scores_of
+from digit_model.report import evaluate_digits
+from digit_model.results import describe_run, earlier_results, log_metrics, measure_all, scores_of
 from digit_model.trainer import (
     NETWORKS,
     DigitTrainer,
@@ -184,6 +187,7 @@ class Data(NamedTuple):
         splits: Split -> source -> its pictures, as the merged dataset has them; "pages" are synthetic ones.
         practice: What is learned from, beside the training pictures that which is drawn.
         digits: All validation pictures that are not synthetic.
+        held_out: The same as they came, for the report.
         not_digits: Kinds of pictures that show none of the labels, for the threshold.
         licenses: Source -> the licence of its pictures, None where nobody has said.
         label_errors: Source -> places in its test split of the labels that are known to be wrong.
@@ -193,6 +197,7 @@ class Data(NamedTuple):
     splits: dict[str, dict[str, Pictures]]
     practice: Pictures
     digits: Pictures
+    held_out: datasets.Dataset
     not_digits: list[Pictures]
     licenses: dict[str, str | None]
     label_errors: dict[str, Sequence[int]]
@@ -224,7 +229,8 @@ def prepare(
         splits["validation"]["pages"] = on_pages(digits, pages, VALIDATION_PAGES)
     is_whole_mnist = len(splits["test"].get("mnist", ())) == sum(CLASS_COUNTS["test"])
     label_errors = {"mnist": TEST_LABEL_ERRORS} if is_whole_mnist else {}
-    return Data(labels, splits, practice, digits, others, licenses, label_errors)
+    held_out = with_text_labels(dataset["validation"])
+    return Data(labels, splits, practice, digits, held_out, others, licenses, label_errors)
 
 
 def new_model(labels: list[str]) -> tuple[DigitForImageClassification, DigitImageProcessor]:
@@ -272,8 +278,11 @@ def search_hyperparameters(new_trainer: partial, model: DigitForImageClassificat
     return search.hyperparameters
 
 
-def finish(trainer: DigitTrainer, data: Data, runs: list[dict]) -> dict:
-    """Calibrates, measures and writes the checkpoint with its card, and gives the results."""
+def finish(trainer: DigitTrainer, data: Data, runs: list[dict], measured_before: dict | None = None) -> dict:
+    """
+    Calibrates, measures and writes the checkpoint with its card, and gives the results, to which those are added that
+    were measured of the same weights before.
+    """
     model, args = trainer.model, trainer.args
     say = print if args.process_index == 0 else lambda text: None
     validation, test, folder = data.splits["validation"], data.splits["test"], Path(args.output_dir)
@@ -297,6 +306,8 @@ def finish(trainer: DigitTrainer, data: Data, runs: list[dict]) -> dict:
         "labels": data.labels,
         "parameters": model.num_parameters(),
         "runs": runs,
+        "model_id": args.hub_model_id,
+        **(measured_before or {}),
     }
     say("\n" + results_table(trainer.results))
     if trainer.is_world_process_zero():
@@ -308,6 +319,9 @@ def finish(trainer: DigitTrainer, data: Data, runs: list[dict]) -> dict:
     trainer.create_model_card()
     say(f"\nCheckpoint, model card and results: {folder}")
     if args.push_to_hub:
+        if trainer.is_world_process_zero():
+            classifier = DigitImageClassificationPipeline(model=model, image_processor=trainer.processing_class)
+            evaluate_digits("validation", data.held_out, classifier, 32, folder / "report")
         patiently(trainer.push_to_hub)
     return trainer.results
 
@@ -350,10 +364,13 @@ def train(
     run = trainer.train(resume_from_checkpoint=checkpoint)
     if start:
         use_average(trainer, [start, model])
-    runs = [*earlier_runs(model_args.model_name_or_path), describe_run(trainer, run, checkpoint, found)]
+    runs = [*earlier_results(model_args.model_name_or_path)["runs"], describe_run(trainer, run, checkpoint, found)]
+    measured_before = {}
     if run.metrics["train_runtime"] == 0:  # it had been trained to its end before, and only the rest was left to do
-        runs = earlier_runs(args.output_dir) or runs
-    finish(trainer, data, runs)
+        before = earlier_results(args.output_dir)
+        runs = before["runs"] or runs
+        measured_before = {part: before[part] for part in ("evaluation", "numbers") if part in before}
+    finish(trainer, data, runs, measured_before)
     return trainer, data
 
 

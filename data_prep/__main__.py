@@ -4,6 +4,7 @@ What there is to train on, without training.
     python -m data_prep --custom_data my_photos/       # counts and shows the pictures
     python -m data_prep pages                          # shows synthetic pages made of them
     python -m data_prep numbers                        # writes pictures of synthetic numbers with their text
+    python -m data_prep nothing                        # writes pictures with nothing to read
 """
 
 import sys
@@ -17,6 +18,7 @@ from .contact_sheet import dataset_sheet, pages_sheet
 from .errors import first_line
 from .hub import push_to_hub
 from .merge import DataArguments, count_table, merge
+from .nothing import KINDS, write_nothing
 from .numbers import write_numbers
 from .pictures import frames_of
 
@@ -46,8 +48,17 @@ class NumbersArguments:
 
     output_dir: str = field(default="numbers", metadata={"help": "Gets the folders apart and touching."})
     count: int = field(default=1000, metadata={"help": "How many, of one to ten digits."})
-    split: str = field(default="test", metadata={"help": "Whose digits: train, validation or test."})
+    split: str = field(default="test", metadata={"help": "Whose digits.", "choices": ["train", "validation", "test"]})
     seed: int = field(default=0, metadata={"help": "Another one writes other numbers."})
+
+
+@dataclass
+class NothingArguments:
+    """Which pictures of nothing to write."""
+
+    output_dir: str = field(default="nothing", metadata={"help": "Gets the folders blank, noise and scribble."})
+    count: int = field(default=300, metadata={"help": "How many of each."})
+    seed: int = field(default=5, metadata={"help": "Another one draws others."})
 
 
 def prepare(data_args: DataArguments, args: CommandArguments) -> None:
@@ -73,7 +84,17 @@ def numbers(data_args: DataArguments, args: NumbersArguments) -> None:
     print(f"Numbers: {args.output_dir}/apart and {args.output_dir}/touching")
 
 
-COMMANDS = {"pages": (pages, PagesArguments), "numbers": (numbers, NumbersArguments)}
+def nothing(data_args: DataArguments, args: NothingArguments) -> None:
+    """Writes pictures of blank paper, noise and scribbles, a folder of each."""
+    write_nothing(args.count, Path(args.output_dir), args.seed)
+    print(f"Pictures: {', '.join(f'{args.output_dir}/{kind}' for kind in KINDS)}")
+
+
+COMMANDS = {
+    "pages": (pages, PagesArguments),
+    "numbers": (numbers, NumbersArguments),
+    "nothing": (nothing, NothingArguments),
+}
 
 
 def main() -> None:

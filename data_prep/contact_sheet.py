@@ -30,8 +30,10 @@ def contact_sheet(rows: dict[str, list[Image.Image]], thumbnail: int = THUMBNAIL
         top = GAP + number * cell
         draw.text((4, top + thumbnail // 2 - 6), title, fill="white")
         for column, image in enumerate(images):
-            fitted = ImageOps.contain(image.convert("RGB"), (thumbnail, thumbnail))
-            sheet.paste(fitted, (title_width + column * cell, top))
+            fitted = ImageOps.contain(image.convert("RGBA"), (thumbnail, thumbnail))
+            paper = Image.new("RGB", fitted.size, "white")
+            paper.paste(fitted, mask=fitted.getchannel("A"))
+            sheet.paste(paper, (title_width + column * cell, top))
     return sheet
 
 

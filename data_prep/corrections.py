@@ -44,7 +44,8 @@ class Corrections:
 
     def publish_to(self, repo_id: str, token: str | None = None) -> CommitScheduler:
         """
-        From now on, new pictures go to a dataset on the Hub every few minutes.
+        From now on, new pictures go to a dataset on the Hub every few minutes. One that gets another label later stays
+        there under the first one too: the scheduler only ever adds.
 
         Raises:
             DataError: If the Hub cannot be reached or refuses; the pictures are kept in the folder all the same.
@@ -65,6 +66,15 @@ class Corrections:
         self._lock = scheduler.lock
         return scheduler
 
+    def check(self, labels: list[str]) -> None:
+        """
+        Raises:
+            DataError: If one of them is none of `labels`.
+        """
+        for label in labels:
+            if label not in self.labels:
+                raise DataError(f"{label!r} is none of the labels {', '.join(self.labels)}; choose one of them.")
+
     def add(self, image: Image.Image, label: str, writer: str) -> Path:
         """
         Keeps a picture. One that is there already is not kept twice; under another label it moves there.
@@ -80,8 +90,7 @@ class Corrections:
         Raises:
             DataError: If the label is none of `labels`, or the folder is full.
         """
-        if label not in self.labels:
-            raise DataError(f"{label!r} is none of the labels {', '.join(self.labels)}; choose one of them.")
+        self.check([label])
         content = _png(image)
         digest = hashlib.sha256(content).hexdigest()[:24]
         path = self.folder / label / f"{writer}_{digest}.png"

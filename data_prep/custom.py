@@ -10,6 +10,7 @@ import io
 import os
 import re
 import shutil
+import struct
 import tempfile
 import zipfile
 from collections import defaultdict
@@ -31,6 +32,13 @@ FEATURES = Features({"image": Image(), "label": Value("string"), "source": Value
 
 MAX_PICTURE_BYTES = 100 * 2**20
 """A larger file is no picture of a digit, and unpacking it could fill the memory."""
+
+
+MIN_SIDE, MAX_PIXELS = 4, 100_000_000
+"""Nothing can be read from fewer pixels, and more of them fill the memory."""
+
+OF_PILLOW = (PIL.Image.DecompressionBombError, struct.error)
+"""What a damaged picture may raise beside errors of Python's own."""
 
 
 class Entry(NamedTuple):
@@ -84,8 +92,9 @@ def _open(source: str) -> tuple[object, Iterable[Entry]]:
         return _open_dataset(source, "parquet", data_files=source)
     if path.is_file():
         return (str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns), _in_zip(path)
-    if source.count("/") == 1 and not source.startswith((".", "/", "~")):
-        return _open_dataset(source, source)
+    if re.fullmatch(r"\w[\w.-]*/[\w.-]+(:[\w.-]+)?", source):
+        name, _, config = source.partition(":")
+        return _open_dataset(source, name, **({"name": config} if config else {}))
     raise DataError(f"There is no custom data at {source}; check the path given to --custom_data.")
 
 
@@ -100,13 +109,13 @@ def _in_zip(path: Path) -> Iterator[Entry]:
     except zipfile.BadZipFile:
         raise DataError(f"{path} is neither a folder nor a ZIP or parquet file that can be read.") from None
     members = sorted((member for member in archive.infolist() if not member.is_dir()), key=lambda m: m.filename)
-    for member in members:
-        # a backslash and a drive letter lead outside as well, once somebody unpacks the archive on Windows
-        name = PurePosixPath(member.filename.replace("\\", "/"))
+    names = [PurePosixPath(member.filename.replace("\\", "/")) for member in members]  # as some Windows programs pack
+    for member, name in zip(members, names):
+        # a drive letter leads outside as well, once somebody unpacks the archive on Windows
         if name.is_absolute() or ".." in name.parts or re.match(r"[A-Za-z]:", member.filename):
             raise DataError(f"{path} is refused: its member {member.filename} points outside the archive.")
-    for member in members:
-        yield from _file_entry(member.filename, member.file_size, partial(archive.read, member))
+    for member, name in zip(members, names):
+        yield from _file_entry(str(name), member.file_size, partial(archive.read, member))
 
 
 def _file_entry(name: str, size: int, read: Callable[[], bytes]) -> Iterator[Entry]:
@@ -124,9 +133,9 @@ def _open_dataset(source: str, path: str, **options) -> tuple[object, Iterable[E
     try:
         dataset = load_dataset(path, **options)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise DataError(
-            f"{source} cannot be loaded as a dataset ({first_line(error)}); check the path, the id or the network."
-        ) from None
+        has_several = str(error).startswith("Config name is missing")
+        hint = f"name it as {source}:CONFIG" if has_several else "check the path, the id or the network"
+        raise DataError(f"{source} cannot be loaded as a dataset ({first_line(error)}); {hint}.") from None
     return [rows._fingerprint for rows in dataset.values()], _in_dataset(source, dataset)
 
 
@@ -199,11 +208,16 @@ def _inspect(entry: Entry, labels: list[str] | None, seen: dict[bytes, str]) -> 
         if not picture:
             return b"", "empty"
         with PIL.Image.open(io.BytesIO(picture)) as image:
+            if min(image.size) < MIN_SIDE:
+                return b"", "too small"
+            if image.width * image.height > MAX_PIXELS:
+                return b"", "too large"
+            image.getexif()  # which is asked for again wherever the picture is opened
             digest, is_blank = _digest(image), all(low == high for low, high in _extrema(image))
     except PIL.UnidentifiedImageError:
         is_named_as_one = PurePosixPath(entry.name).suffix.lower() in PIL.Image.registered_extensions()
         return b"", "unreadable" if is_named_as_one else "that are no pictures"
-    except (OSError, ValueError, SyntaxError, RuntimeError, zipfile.BadZipFile, PIL.Image.DecompressionBombError):
+    except (OSError, ValueError, SyntaxError, RuntimeError, zipfile.BadZipFile, *OF_PILLOW):
         return b"", "unreadable"
     if is_blank:
         return b"", "empty"

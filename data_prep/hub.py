@@ -8,6 +8,7 @@ from datasets import DatasetDict
 from huggingface_hub import DatasetCard, DatasetCardData, HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
+from .errors import first_line
 from .merge import DataArguments, count_table
 
 T = TypeVar("T")
@@ -26,21 +27,22 @@ def dataset_card(dataset: DatasetDict, args: DataArguments) -> DatasetCard:
     )
     labels = dataset["train"].features["label"].names
     sources = ", ".join(f"`{source}` ({name or 'licence not stated'})" for source, name in licenses.items())
+    has_mnist = "mnist" in licenses
+    equal = "No custom picture equals a picture of MNIST, and none" if has_mnist else "No picture"
+    test = "is MNIST's own" if has_mnist else "is that of the sources, or held out as the validation split is"
+    credit = "\nMNIST: Y. LeCun, C. Cortes and C. Burges, http://yann.lecun.com/exdb/mnist/.\n" if has_mnist else ""
     text = f"""# Handwritten digits, merged
 
 {sum(map(len, dataset.values())):,} pictures of {len(labels)} labels ({", ".join(labels)}), merged from
-{sources}. No custom picture equals a picture of
-MNIST, and none is here twice.
+{sources}. {equal} is here twice.
 
-Columns: `image`, `label`, `source`, and `writer` (empty where unknown). No writer of the validation split is in the
-training split. The test split is MNIST's own where MNIST is among the sources.
+Columns: `image`, `label`, `source`, and `writer` (empty where unknown). Where a source knows several writers, none of
+its validation split is in the training split. The test split {test}.
 
 ```
 {count_table(dataset).to_string()}
 ```
-
-MNIST: Y. LeCun, C. Cortes and C. Burges, http://yann.lecun.com/exdb/mnist/.
-"""
+{credit}"""
     return DatasetCard(f"---\n{data.to_yaml()}\n---\n\n{text}")
 
 
@@ -63,10 +65,17 @@ def push_to_hub(dataset: DatasetDict, args: DataArguments, repo_id: str) -> str:
 
 
 def patiently(push: Callable[[], T], attempts: int = 5) -> T:
-    """Pushes, and again where the Hub is too busy: its client repeats the upload of files, but not of commits."""
+    """
+    Pushes, and again where the Hub is too busy: its client repeats the upload of files, but not of commits.
+
+    Raises:
+        OSError: If the connection is lost, or the Hub refuses.
+    """
     for attempt in range(attempts):
         try:
             return push()
+        except RuntimeError as error:  # the client's, for a file that did not get through
+            raise OSError(first_line(error)) from error
         except HfHubHTTPError as error:
             if error.response.status_code not in BUSY or attempt == attempts - 1:
                 raise

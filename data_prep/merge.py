@@ -27,7 +27,8 @@ class DataArguments:
         default_factory=list,
         metadata={
             "help": "Your own pictures, any number of: an image folder or a ZIP of one (<label>/<name>.png, or "
-            "<label>/<writer>_<n>.png to keep writers apart), a parquet file, a dataset id on the Hub."
+            "<label>/<writer>_<n>.png to keep writers apart), a parquet file, a dataset on the Hub, owner/name or "
+            "owner/name:config."
         },
     )
     custom_license: str | None = field(
@@ -78,6 +79,8 @@ def merge(args: DataArguments, labels: list[str] | None = None, say: Callable[[s
     if args.custom_data:
         custom, report = read_custom(args.custom_data, labels or (LABELS if mnist else None), mnist)
         say(report)
+        if taken := {name for rows in custom.values() for name in rows.unique("source")} & {*LICENSES, "pages"}:
+            raise DataError(f"{taken.pop()} is the name of pictures of this program's own: rename what you pass.")
         labels = labels or (LABELS if mnist else _labels_of(custom))
         for split, rows in custom.items():
             parts[split].append(rows.cast(_features(labels)))
@@ -97,7 +100,7 @@ def hold_out(rows: Dataset, fraction: float, seed: int) -> tuple[Dataset, Datase
     Splits rows into those to keep and those to hold out, source by source.
 
     Where a source knows two writers or more, whole writers are held out, drawn at random until they make up the
-    fraction; else every label gives its share.
+    fraction; of all other rows every label gives its share.
 
     Args:
         rows: With the columns `label`, `source` and `writer`.
@@ -111,8 +114,12 @@ def hold_out(rows: Dataset, fraction: float, seed: int) -> tuple[Dataset, Datase
     random = np.random.default_rng(seed)
     held = np.zeros(len(table), dtype=bool)
     for _, source in table.groupby("source", sort=True):
-        choose = _choose_writers if source["writer"].nunique() > 1 else _choose_stratified
-        held[choose(source, fraction, random)] = True
+        is_named = source["writer"] != ""
+        if source.loc[is_named, "writer"].nunique() > 1:
+            held[_choose_writers(source[is_named], fraction, random)] = True
+            source = source[~is_named]
+        if len(source):
+            held[_choose_stratified(source, fraction, random)] = True
     if held.all() or not held.any():
         raise DataError(f"{len(table)} pictures are too few to hold out {fraction:.0%}: add pictures or MNIST.")
     return rows.select(np.flatnonzero(~held)), rows.select(np.flatnonzero(held))

@@ -6,6 +6,7 @@ A model that has only ever seen digits names one whatever it is shown; these tea
 
 from pathlib import Path
 
+import datasets
 import matplotlib
 import numpy as np
 import torch
@@ -81,12 +82,17 @@ def read_not_digits(folder: str) -> Dataset:
     Pictures of somebody's own that show no digit, with the columns `image` and `label` (always -1).
 
     Raises:
-        DataError: If the folder, and those in it, hold no picture.
+        DataError: If the folder, and those in it, hold no picture, or one that cannot be read.
     """
     try:
         rows = load_dataset("imagefolder", data_dir=folder, split="train", drop_labels=True)
     except (DatasetNotFoundError, EmptyDatasetError, FileNotFoundError, ValueError):
         raise DataError(f"{folder} holds no pictures; name a folder of pictures that show no digit.") from None
+    for row in rows.cast_column("image", datasets.Image(decode=False)):
+        try:
+            Image.open(row["image"]["path"]).load()
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+            raise DataError(f"{row['image']['path']} cannot be read; take it out of {folder}.") from None
     return rows.add_column("label", [-1] * len(rows))
 
 
@@ -132,7 +138,7 @@ def _framed(random: np.random.Generator, sheet: Image.Image) -> Image.Image:
 
 
 def _mark(random: np.random.Generator) -> Image.Image:
-    """What stands behind an amount, enlarged: an equals sign, a full stop and a dash."""
+    """What stands around an amount, enlarged: a number sign, an equals sign, a full stop and a dash."""
     every = marks(with_signs=True)
     kind = NOBODYS_DIGITS[random.integers(len(NOBODYS_DIGITS))]
     mark = every[kind + MARK_KINDS * random.integers(len(every) // MARK_KINDS)]

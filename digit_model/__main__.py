@@ -18,13 +18,13 @@ from tqdm.auto import tqdm
 
 from . import onnx_runtime
 from .checkpoint import PRETRAINED, CheckpointError, load_checkpoint
-from .evaluation import DigitMetrics, figures_row, figures_table, predict, summarize
+from .evaluation import figures_row, figures_table
 from .labelled_pictures import DatasetError, load_labelled
 from .model_card import model_card
-from .number_evaluation import measure_numbers, number_row, read_numbers
+from .number_evaluation import number_row
 from .pipeline_digit import PIPELINES
 from .reader import COLUMNS, NumberReader, ReaderError, find_pictures, read_in_processes, rows_there, usual_processes
-from .report import write_number_report, write_report
+from .report import evaluate_digits, evaluate_numbers
 
 
 def read(args: argparse.Namespace) -> None:
@@ -72,11 +72,11 @@ def evaluate(args: argparse.Namespace) -> None:
         raise CheckpointError(f"{args.model} has no results.json to add to; name a folder that train.py has written.")
     model, processor = load_checkpoint(args.model)
     reader = PIPELINES[args.task](model=model, image_processor=processor, device=args.device)
-    measured = {}
+    measured, names = {}, [Path(dataset).name for dataset in args.datasets]
     for dataset in args.datasets:
         rows = load_labelled(dataset, args.split)
-        name = Path(dataset).name
-        folder = Path(args.report or "", name if len(args.datasets) > 1 else "")
+        name = dataset if names.count(Path(dataset).name) > 1 else Path(dataset).name
+        folder = Path(args.report or "", name.strip("./").replace("/", "_") if len(args.datasets) > 1 else "")
         measured[name] = TASKS[args.task](name, rows, reader, args.batch_size, folder if args.report else None)
         if args.report:
             print(f"Report: {folder / 'index.html'}")
@@ -87,30 +87,6 @@ def evaluate(args: argparse.Namespace) -> None:
         add_to_card(Path(args.model), "evaluation" if args.task == "image-classification" else "numbers", measured)
 
 
-def evaluate_digits(name, rows, classifier, batch_size: int, folder: Path | None) -> dict:
-    labels = list(classifier.model.config.id2label.values())
-    table = predict(classifier, rows, batch_size)
-    figures = summarize(table, DigitMetrics(labels), classifier.model.config.rejection_threshold)
-    for sentence in table.loc[table["error"] != "", "error"]:
-        print(sentence, file=sys.stderr)
-    if figures["n_others"]:
-        strangers = sorted(table.loc[~table["is_known"], "label"].unique())
-        print(f"{name}: pictures labelled {', '.join(strangers)} count as showing none of the model's labels.")
-    if folder:
-        write_report(folder, name, table, figures_row(figures), rows, classifier)
-    return figures
-
-
-def evaluate_numbers(name, rows, reader, batch_size: int, folder: Path | None) -> dict:
-    table = read_numbers(reader, rows, batch_size)
-    figures = measure_numbers(table)
-    for sentence in table.loc[table["error"] != "", "error"]:
-        print(sentence, file=sys.stderr)
-    if folder:
-        write_number_report(folder, name, table, number_row(figures), rows, reader)
-    return figures
-
-
 TASKS = {"image-classification": evaluate_digits, "number-reading": evaluate_numbers}
 
 
@@ -119,12 +95,18 @@ def add_to_card(checkpoint: Path, part: str, measured: dict[str, dict]) -> None:
     results = json.loads((checkpoint / "results.json").read_text())
     results[part] = results.get(part, {}) | measured
     (checkpoint / "results.json").write_text(json.dumps(results, indent=2) + "\n")
-    model_card(results).save(checkpoint / "README.md")
+    model_card(results, results.get("model_id")).save(checkpoint / "README.md")
+
+
+def positive(text: str) -> int:
+    if not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return int(text)
 
 
 def add_model_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--model", default=PRETRAINED, help="a folder or an id on the Hub; the shipped one if none")
-    command.add_argument("--batch_size", type=int, default=32, help="pictures a step")
+    command.add_argument("--batch_size", type=positive, default=32, help="pictures a step")
     command.add_argument("--device", help="cpu, cuda:0 and so on; the fastest there is if none")
 
 
@@ -138,7 +120,9 @@ def main() -> None:
     command.add_argument("pictures", nargs="+", metavar="PICTURE", help="files, or folders of them")
     command.add_argument("--csv", metavar="FILE", help="write the rows there instead of printing them")
     command.add_argument("--resume", action="store_true", help="go on after the rows that the file has")
-    command.add_argument("--num_proc", type=int, help="processes that read side by side; one for every CPU if none")
+    command.add_argument(
+        "--num_proc", type=positive, help="processes that read side by side; one for every CPU if none"
+    )
     command.add_argument("--backend", choices=["torch", "onnx"], default="torch", help="what runs the networks")
     command.add_argument("--quiet", action="store_true", help="show no progress bar")
     add_model_arguments(command)
@@ -168,7 +152,7 @@ def main() -> None:
     args = parser.parse_args()
     try:
         args.run(args)
-    except (CheckpointError, DatasetError, ReaderError) as error:
+    except (CheckpointError, DatasetError, ReaderError, OSError) as error:  # a folder that is missing, a full disk
         sys.exit(f"error: {error}")
 
 

@@ -7,11 +7,12 @@ from math import prod
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 
 from .figure import draw_looks, draw_reading
-from .image_processing_digit import DigitImageProcessor, open_image
+from .image_processing_digit import DigitImageProcessor, open_image, upright
 from .modeling_digit import DigitForImageClassification
+from .number_evaluation import best_text
 from .pipeline_digit import UNREADABLE, NumberReadingPipeline
 
 _PLAUSIBLE = 0.1  # score from which on a label is worth naming
@@ -56,7 +57,7 @@ class Answers:
 
     def __init__(self, model: DigitForImageClassification, processor: DigitImageProcessor):
         self.model, self.processor = model, processor
-        self.reader = NumberReadingPipeline(model=model, image_processor=processor)
+        self.reader = NumberReadingPipeline(model=model, image_processor=processor, device=model.device)
 
     @property
     def labels(self) -> list[str]:
@@ -79,15 +80,14 @@ class Answers:
     def _number(self, image: Image.Image, reading: dict) -> Answer:
         frames = [digit["frame"] for digit in reading["digits"]]
         tensors = torch.from_numpy(np.stack([np.asarray(frame) for frame in frames]))[:, None].float() / 255
-        breaks = [index for index, sign in enumerate(reading["text"]) if sign == "\n"]
-        scores = {_with_breaks(text, breaks): score for text, score in likely_texts(reading)}
+        shown = upright(image)
         return Answer(
-            text=_with_breaks("".join(digit["label"] for digit in reading["digits"]), breaks),
+            text=best_text(reading),
             sure=reading["text"],
-            scores=scores,
+            scores=dict(likely_texts(reading)),
             frames=tensors,
             weakest=min(range(len(frames)), key=lambda index: reading["digits"][index]["score"]),
-            characters=[_cut_out(image, digit["box"]) for digit in reading["digits"]],
+            characters=[_cut_out(shown, digit["box"]) for digit in reading["digits"]],
             figure=draw_reading(image, reading),
             looks=draw_looks(reading["ink"], frames),
         )
@@ -97,7 +97,6 @@ class Answers:
         """One character, or none, as `pipeline("image-classification")` reads it."""
         pages = self.processor(picture, return_tensors="pt")["pixel_values"]
         output = self.model(pages)
-        upright = ImageOps.exif_transpose(image)
         if not output.logits.any():
             return Answer("", "", {}, output.frames[:0], 0, [], draw_reading(image, {"text": "", "digits": []}), None)
         best = output.logits[0].softmax(0).topk(min(3, len(self.labels)))
@@ -112,7 +111,7 @@ class Answers:
             scores=scores,
             frames=output.frames,
             weakest=0,
-            characters=[upright],
+            characters=[upright(image)],
             figure=draw_reading(image, {"text": "", "digits": []}),
             looks=draw_looks(looks[0], looks[1:]),
         )
@@ -123,27 +122,22 @@ def likely_texts(reading: dict, count: int = 3) -> list[tuple[str, float]]:
     digits = reading["digits"]
     weakest = sorted(range(len(digits)), key=lambda index: digits[index]["score"])[:_WEAKEST]
     choices = [digit["top"] if index in weakest else digit["top"][:1] for index, digit in enumerate(digits)]
-    best = prod(digit["score"] for digit in digits)
-    ways = nlargest(count, product(*choices), key=lambda way: prod(each["score"] for each in way))
-    return [
-        ("".join(each["label"] for each in way), reading["score"] * prod(each["score"] for each in way) / best)
-        for way in ways
-    ]
+
+    def share(way: tuple[dict, ...]) -> float:
+        """Of the likeliest way's score."""
+        return prod(way[index]["score"] / digits[index]["score"] for index in weakest)
+
+    ways = nlargest(count, product(*choices), key=share)
+    return [(best_text(reading, [each["label"] for each in way]), reading["score"] * share(way)) for way in ways]
 
 
-def _with_breaks(text: str, breaks: list[int]) -> str:
-    for index in breaks:
-        text = f"{text[:index]}\n{text[index:]}"
-    return text
-
-
-def _cut_out(image: Image.Image, box: dict[str, int]) -> Image.Image:
-    upright, margin = ImageOps.exif_transpose(image), (box["ymax"] - box["ymin"]) // 6
-    return upright.crop(
+def _cut_out(picture: Image.Image, box: dict[str, int]) -> Image.Image:
+    margin = (box["ymax"] - box["ymin"]) // 6
+    return picture.crop(
         (
             max(box["xmin"] - margin // 2, 0),
             max(box["ymin"] - margin, 0),
-            min(box["xmax"] + margin // 2, upright.width),
-            min(box["ymax"] + margin, upright.height),
+            min(box["xmax"] + margin // 2, picture.width),
+            min(box["ymax"] + margin, picture.height),
         )
     )

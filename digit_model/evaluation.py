@@ -1,4 +1,8 @@
-"""How good the answers are, and how far their scores can be believed."""
+"""
+How good the answers are, and how far their scores can be believed.
+
+`evaluate.evaluator` would fit but that it still asks for `transformers.TFPreTrainedModel`, which is gone.
+"""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -13,7 +17,7 @@ from sklearn.metrics import f1_score, recall_score
 from transformers import Pipeline
 
 from .image_processing_digit import UnreadableImageError, open_image
-from .labelled_pictures import labelled_picture
+from .labelled_pictures import DatasetError, labelled_picture
 
 
 class DigitMetrics(evaluate.Metric):
@@ -122,6 +126,9 @@ def predict(classifier: Pipeline, rows: Dataset, batch_size: int = 32) -> pd.Dat
     Returns:
         A row a picture: `file`, `label`, `is_known` (whether the model has that label), `error` (why a picture could
         not be read, else ""), `answer`, `score`, and the score of every label in a column of its name.
+
+    Raises:
+        DatasetError: If none of them can be read.
     """
     config, described = classifier.model.config, []
 
@@ -138,6 +145,8 @@ def predict(classifier: Pipeline, rows: Dataset, batch_size: int = 32) -> pd.Dat
 
     answers = list(classifier(readable(), batch_size=batch_size, top_k=config.num_labels))
     table = pd.DataFrame(described)
+    if not answers:
+        raise DatasetError(f"None of the {len(rows)} pictures can be read: {table['error'].iloc[0]}")
     scores = pd.DataFrame([{answer["label"]: answer["score"] for answer in each} for each in answers])
     scores = scores[list(config.id2label.values())].set_axis(table.index[table["error"] == ""])
     top = pd.DataFrame({"answer": scores.idxmax(axis=1), "score": scores.max(axis=1)})

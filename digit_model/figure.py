@@ -2,7 +2,8 @@
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from .pipeline_digit import UNREADABLE
+from .image_processing_digit import upright
+from .pipeline_digit import UNREADABLE, signs_of
 
 _SURE, _UNSURE = "#0a7d33", "#c2410c"
 
@@ -18,12 +19,12 @@ def draw_reading(image: Image.Image, reading: dict, longest: int = 1024) -> Imag
         RGB, upright: a box around every sign and the answer above it, `?` and its best guess where there is none. Where
         the picture has no room for an answer, white is added at its top.
     """
-    upright = ImageOps.exif_transpose(image).convert("RGBA")
-    figure = Image.new("RGB", upright.size, "white")
-    figure.paste(upright, mask=upright.getchannel("A"))
+    picture = upright(image).convert("RGBA")
+    figure = Image.new("RGB", picture.size, "white")
+    figure.paste(picture, mask=picture.getchannel("A"))
     scale = min(1.0, longest / max(figure.size))
     figure.thumbnail((longest, longest))
-    signs = reading["text"].replace("\n", "")
+    signs = [sign for sign in signs_of(reading) if sign != "\n"]
     line = max(1, max(figure.size) // 300)
     boxes = [[digit["box"][name] * scale for name in ("xmin", "ymin", "xmax", "ymax")] for digit in reading["digits"]]
     sizes = [max(10, min(40, 0.45 * (bottom - top))) for _, top, _, bottom in boxes]

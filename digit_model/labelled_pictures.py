@@ -45,7 +45,8 @@ def load_labelled(source: str, split: str | None = None) -> Dataset:
     """
     Args:
         source: An image folder or a ZIP of one (`<label>/<name>.png`), a folder with a `metadata.jsonl` or
-            `metadata.csv` (`file_name`, `label`), a parquet file, a folder of such, or a dataset id on the Hub.
+            `metadata.csv` (`file_name`, `label`), a parquet file, a folder of such, or a dataset on the Hub,
+            `owner/name` or `owner/name:config`.
         split: Which split; "test" if None and there is one, else the only one.
 
     Returns:
@@ -57,7 +58,7 @@ def load_labelled(source: str, split: str | None = None) -> Dataset:
     try:
         splits = _load(Path(source))
     except _LOAD_ERRORS as e:
-        reason = str(e).strip().split("\n")[0].rstrip(".")
+        reason = (str(e).strip() or type(e).__name__).split("\n")[0].rstrip(".")
         raise DatasetError(
             f"{source} cannot be read ({reason}); name an image folder or a ZIP of one, a parquet file, or a dataset "
             "on the Hub."
@@ -65,7 +66,7 @@ def load_labelled(source: str, split: str | None = None) -> Dataset:
     split = split or ("test" if "test" in splits else next(iter(splits)) if len(splits) == 1 else None)
     if split not in splits:
         raise DatasetError(f"{source} has the splits {', '.join(splits)}: name one with --split.")
-    return _with_text_labels(splits[split], source)
+    return with_text_labels(splits[split], source)
 
 
 def labelled_picture(rows: Dataset, number: int) -> LabelledPicture:
@@ -81,31 +82,40 @@ def _load(path: Path) -> DatasetDict:
         return load_dataset("parquet", data_files=str(path))
     if path.suffix.lower() == ".zip":
         path = Path(DownloadManager().extract(str(path)))  # datasets 5.2 takes the archive's folder for the label
-    if (path / "metadata.jsonl").exists():
-        return DatasetDict(train=_load_metadata(path))
+    for name in ("metadata.jsonl", "metadata.csv"):
+        if (path / name).exists():
+            return DatasetDict(train=_load_metadata(path, name))
     if path.is_dir() and not any(path.rglob("*.parquet")):
         has_metadata = any(path.rglob("metadata.*"))
         return load_dataset("imagefolder", data_dir=str(path), drop_labels=None if has_metadata else False)
-    return load_dataset(str(path))
+    name, _, config = str(path).partition(":")
+    return load_dataset(name, config or None)
 
 
-def _load_metadata(folder: Path) -> Dataset:
-    """Takes columns of any kind beside those it needs, where datasets wants all rows of a column alike."""
-    table = pd.read_json(folder / "metadata.jsonl", lines=True, dtype=False)
-    if "file_name" not in table:
-        raise DatasetError(f"{folder / 'metadata.jsonl'} needs a file_name in every line.")
+def _load_metadata(folder: Path, name: str) -> Dataset:
+    """
+    Takes columns of any kind beside those it needs, where datasets wants all rows of a column alike, and leaves 00420
+    as it is.
+    """
+    is_csv = name.endswith(".csv")
+    file = folder / name
+    table = pd.read_csv(file, dtype=str) if is_csv else pd.read_json(file, lines=True, dtype=False)
+    if "file_name" not in table or table["file_name"].isna().any():
+        raise DatasetError(f"{file} needs a file_name in every line.")
     labels = {name: table[name].astype(str).tolist() for name in _LABELS if name in table}
     rows = Dataset.from_dict({"image": [str(folder / name) for name in table["file_name"]]} | labels)
     return rows.cast_column("image", Image())
 
 
-def _with_text_labels(rows: Dataset, source: str) -> Dataset:
+def with_text_labels(rows: Dataset, source: str = "the dataset") -> Dataset:
+    """Rows with the columns `image` (not decoded) and `label` (string), as `load_labelled` gives them."""
     images = [name for name, feature in rows.features.items() if isinstance(feature, Image)]
     labels = [name for name in _LABELS if name in rows.features]
     if not images or not labels:
         raise DatasetError(f"{source} needs a column of pictures and one named label; it has {rows.column_names}.")
     feature = rows.features[labels[0]]
     texts = rows[labels[0]]
-    texts = feature.int2str(list(texts)) if isinstance(feature, ClassLabel) else [str(text) for text in texts]
+    is_index = isinstance(feature, ClassLabel)
+    texts = [str(text) if text == -1 or not is_index else feature.int2str(text) for text in texts]
     rows = rows.select_columns(images[:1]).rename_columns({images[0]: "image"} if images[0] != "image" else {})
     return rows.cast_column("image", Image(decode=False)).add_column("label", texts)

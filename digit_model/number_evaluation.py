@@ -5,19 +5,20 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 from datasets import Dataset
+from PIL import Image
 from rapidfuzz.distance import Levenshtein
 from transformers import Pipeline
 
 from .evaluation import accuracy_interval, expected_calibration_error, share
 from .image_processing_digit import UnreadableImageError, open_image
-from .labelled_pictures import labelled_picture
-from .pipeline_digit import UNREADABLE
+from .labelled_pictures import DatasetError, labelled_picture
+from .pipeline_digit import UNREADABLE, signs_of
 
 
-def best_text(reading: dict) -> str:
-    """The text of a reading with the best guess in place of every sign that the model would not stand behind."""
-    labels = iter([digit["label"] for digit in reading["digits"]])
-    return "".join(sign if sign == "\n" else next(labels) for sign in reading["text"])
+def best_text(reading: dict, labels: list[str] | None = None) -> str:
+    """The text of a reading with these labels, or the best guesses, as if the model would stand behind all of them."""
+    labels = iter(labels or [digit["label"] for digit in reading["digits"]])
+    return "".join(sign if sign == "\n" else next(labels) for sign in signs_of(reading))
 
 
 def read_numbers(reader: Pipeline, rows: Dataset, batch_size: int = 32) -> pd.DataFrame:
@@ -27,10 +28,13 @@ def read_numbers(reader: Pipeline, rows: Dataset, batch_size: int = 32) -> pd.Da
     Returns:
         A row a picture: `file`, `label`, `error` (why a picture could not be read, else ""), `text`, `score`, `best`
         (the text with the best guess in place of every `?`) and `reading`, all that the pipeline gives.
+
+    Raises:
+        DatasetError: If none of them can be read.
     """
     described = []
 
-    def readable() -> Iterator[np.ndarray]:
+    def readable() -> Iterator[Image.Image]:
         for number in range(len(rows)):
             picture = labelled_picture(rows, number)
             row = {"file": picture.name, "label": picture.label, "error": ""}
@@ -44,6 +48,8 @@ def read_numbers(reader: Pipeline, rows: Dataset, batch_size: int = 32) -> pd.Da
 
     readings = list(reader(readable(), batch_size=batch_size))
     table = pd.DataFrame(described)
+    if not readings:
+        raise DatasetError(f"None of the {len(rows)} pictures can be read: {table['error'].iloc[0]}")
     is_readable = table["error"] == ""
     table["reading"] = pd.Series(readings, index=table.index[is_readable], dtype=object)
     for name, read in (("text", lambda r: r["text"]), ("best", best_text), ("score", lambda r: r["score"])):

@@ -92,6 +92,17 @@ class NumberReadingPipeline(Pipeline):
         return {**top[0], "box": dict(zip(("xmin", "ymin", "xmax", "ymax"), box)), "top": top}
 
 
+def signs_of(reading: dict) -> list[str]:
+    """The text of a reading, sign by sign: a label, which may be longer than a letter, or `?`; and every newline."""
+    signs, rest = [], reading["text"]
+    for digit in reading["digits"]:
+        if rest.startswith("\n"):
+            signs, rest = [*signs, "\n"], rest[1:]
+        signs.append(UNREADABLE if rest.startswith(UNREADABLE) else digit["label"])
+        rest = rest[len(signs[-1]) :]
+    return signs
+
+
 def certainties(powers: list[float], label_scores: np.ndarray, character_scores: np.ndarray) -> np.ndarray:
     """
     How sure it is that each sign (K,) is right: the product of the score of its label and of its being one character,

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from io import BytesIO
+from io import BytesIO, StringIO
 from itertools import islice
 from pathlib import Path
 
@@ -68,22 +68,24 @@ class NumberReader:
     def pipeline(self) -> NumberReadingPipeline:
         if self._pipeline is None:
             model, processor = load_checkpoint(self.model)
+            device = self.device
             if self.backend == "onnx":
-                model = on_onnx_runtime(model)
-            self._pipeline = NumberReadingPipeline(model=model, image_processor=processor, device=self.device)
+                model, device = on_onnx_runtime(model), "cpu"
+            self._pipeline = NumberReadingPipeline(model=model, image_processor=processor, device=device)
         return self._pipeline
 
     def __call__(self, batch: dict[str, list]) -> dict[str, list]:
         """
         Args:
-            batch: The column `file`, paths; or `image`, arrays (H, W, C), and `path`, as `ray.data.read_images(...,
-                include_paths=True)` makes them.
+            batch: The column `file`, paths; or `path` and what lies there, as Ray Data reads it with
+                `include_paths=True`: `bytes`, of files, or `image`, arrays (H, W, C), which know of no EXIF turn.
 
         Returns:
             The columns `COLUMNS`.
         """
         names = batch["file"] if "file" in batch else batch["path"]
-        rows = list(self.read(zip(names, batch.get("image", names))))
+        pictures = map(BytesIO, batch["bytes"]) if "bytes" in batch else batch.get("image", names)
+        rows = list(self.read(zip(names, pictures)))
         return {column: [row[column] for row in rows] for column in COLUMNS}
 
     def read(self, pictures: Iterable[tuple[str, Picture | UnreadableImageError]]) -> Iterator[dict]:
@@ -187,10 +189,12 @@ def rows_there(path: Path, files: list[str]) -> int:
     """
     if not path.exists():
         return 0
-    whole, ending, _ = path.read_bytes().rpartition(b"\r\n")  # within a text lines end otherwise
-    path.write_bytes(whole + ending)
-    with path.open(newline="", encoding="utf-8") as table:
-        names = [row["file"] for row in csv.DictReader(table)]
-    if names != files[: len(names)]:
+    content = path.read_bytes()
+    whole, ending, _ = content.rpartition(b"\r\n")  # within a text lines end otherwise
+    table = csv.DictReader(StringIO((whole + ending).decode("utf-8", "replace"), newline=""))
+    names = [row["file"] for row in table] if table.fieldnames == COLUMNS else []
+    is_begun = ",".join(COLUMNS).startswith(content.decode("utf-8", "replace"))
+    if not (table.fieldnames == COLUMNS or is_begun) or names != files[: len(names)]:
         raise ReaderError(f"{path} has rows of other pictures; name another file, or the same pictures again.")
+    path.write_bytes(whole + ending if names else b"")
     return len(names)

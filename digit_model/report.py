@@ -1,5 +1,6 @@
-"""A page that shows how good a model is and where it fails, with the table behind it."""
+"""How good a model is on labelled pictures, and a page that shows it and where it fails, with the table behind it."""
 
+import sys
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -11,14 +12,15 @@ import pandas as pd
 import torch
 from datasets import Dataset
 from matplotlib.figure import Figure
-from PIL import Image, ImageOps
+from PIL import Image
 from sklearn.metrics import ConfusionMatrixDisplay
 from transformers import Pipeline
 
-from .evaluation import calibration_bins
+from .evaluation import DigitMetrics, calibration_bins, figures_row, predict, summarize
 from .figure import draw_reading
-from .image_processing_digit import open_image
+from .image_processing_digit import open_image, upright
 from .labelled_pictures import LabelledPicture, labelled_picture
+from .number_evaluation import measure_numbers, number_row, read_numbers
 
 MAX_MISTAKES = 200
 _THUMBNAIL = 128
@@ -60,6 +62,44 @@ Every picture is in <a href="{{ csv }}">{{ csv }}</a>.</p>
 <ul>{% for sentence in unreadable %}<li>{{ sentence }}</li>{% endfor %}</ul>{% endif %}
 </html>
 """)
+
+
+def evaluate_digits(name: str, rows: Dataset, classifier: Pipeline, batch_size: int, folder: Path | None) -> dict:
+    """
+    Measures a model on pictures of one digit.
+
+    Args:
+        name: Of the pictures.
+        rows: As `load_labelled` gives them.
+        classifier: A `pipeline("image-classification")`.
+        batch_size: Pictures a step.
+        folder: Gets the report, if any.
+
+    Returns:
+        What `summarize` gives.
+    """
+    labels = list(classifier.model.config.id2label.values())
+    table = predict(classifier, rows, batch_size)
+    figures = summarize(table, DigitMetrics(labels), classifier.model.config.rejection_threshold)
+    for sentence in table.loc[table["error"] != "", "error"]:
+        print(sentence, file=sys.stderr)
+    if figures["n_others"]:
+        strangers = sorted(table.loc[~table["is_known"], "label"].unique())
+        print(f"{name}: pictures labelled {', '.join(strangers)} count as showing none of the model's labels.")
+    if folder:
+        write_report(folder, name, table, figures_row(figures), rows, classifier)
+    return figures
+
+
+def evaluate_numbers(name: str, rows: Dataset, reader: Pipeline, batch_size: int, folder: Path | None) -> dict:
+    """The same with whole numbers and a `pipeline("number-reading")`: what `measure_numbers` gives."""
+    table = read_numbers(reader, rows, batch_size)
+    figures = measure_numbers(table)
+    for sentence in table.loc[table["error"] != "", "error"]:
+        print(sentence, file=sys.stderr)
+    if folder:
+        write_number_report(folder, name, table, number_row(figures), rows, reader)
+    return figures
 
 
 def write_report(
@@ -161,9 +201,9 @@ def _drawn(picture: LabelledPicture, row: pd.Series) -> dict[str, Image.Image]:
 
 def _way_of_a_picture(picture: LabelledPicture, row: pd.Series, classifier: Pipeline) -> dict[str, Image.Image]:
     """The picture, its page, the ink on it and the frame."""
-    image = ImageOps.exif_transpose(open_image(picture.source)).convert("RGBA")
+    image = upright(open_image(picture.source)).convert("RGBA")
     image.thumbnail((2 * _THUMBNAIL, 2 * _THUMBNAIL))
-    page = classifier.preprocess(picture.source)["pages"][0]
+    page = classifier.preprocess(picture.source)["pages"][0].to(classifier.device)
     with torch.inference_mode():
         is_frame = page.shape[-1] == classifier.model.config.frame_size
         ink = page if is_frame else classifier.model.ink(page[None])[0].sigmoid()
@@ -173,7 +213,7 @@ def _way_of_a_picture(picture: LabelledPicture, row: pd.Series, classifier: Pipe
 
 def _to_image(step: torch.Tensor) -> Image.Image:
     """(1, S, S) in [0, 1]"""
-    return Image.fromarray((step[0] * 255).byte().numpy())
+    return Image.fromarray((step[0] * 255).byte().cpu().numpy())
 
 
 def _plots(known: pd.DataFrame, plots: dict[str, Callable], threshold: float | None, folder: Path) -> list[str]:

@@ -49,10 +49,10 @@ def measure_all(
     return measured
 
 
-def earlier_runs(name: str | None) -> list[dict]:
-    """Those that a checkpoint, in a folder or on the Hub, has been through."""
+def earlier_results(name: str | None) -> dict:
+    """What was measured of a checkpoint, in a folder or on the Hub, and the runs it has been through."""
     results = name and file_of(name, "results.json")
-    return json.loads(Path(results).read_text())["runs"] if results else []
+    return json.loads(Path(results).read_text()) if results else {"runs": []}
 
 
 def describe_run(trainer: Trainer, run: TrainOutput, checkpoint: str | None, found: dict[str, float]) -> dict:
@@ -68,7 +68,9 @@ def describe_run(trainer: Trainer, run: TrainOutput, checkpoint: str | None, fou
         "resumed_from": checkpoint and Path(checkpoint).name,
         "found": found,
         "processes": args.world_size,
-        "device": torch.cuda.get_device_name() if args.n_gpu else f"{torch.get_num_threads()} CPU threads",
+        "device": torch.cuda.get_device_name()
+        if args.device.type == "cuda"
+        else f"{torch.get_num_threads()} CPU threads",
         "versions": {"python": platform.python_version()}
         | {module.__name__: module.__version__ for module in (torch, transformers, datasets)},
     }

@@ -9,7 +9,7 @@ import torch
 from pytorch_optimizer import Muon
 from torch.utils.data import Dataset
 from torch.utils.tensorboard import SummaryWriter
-from transformers import EarlyStoppingCallback, Trainer, TrainerState, TrainingArguments
+from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments
 from transformers.integrations import TensorBoardCallback
 from transformers.trainer_utils import TrainOutput
 
@@ -45,6 +45,7 @@ class DigitTrainer(Trainer):
         **kwargs,
     ):
         super().__init__(*args, data_collator=lambda batch: batch, **kwargs)
+        self.add_callback(OwnChance())
         self.augmentation, self.strings, self.freeze = augmentation, strings, freeze
         self.pages, self.small_pages = pages, replace(pages, size=min(SMALL_PAGE, pages.size))
         self.results = {}
@@ -178,6 +179,14 @@ class BalancedSampler(torch.utils.data.WeightedRandomSampler):
 
     def set_epoch(self, epoch: int) -> None:
         self.generator.manual_seed(self.seed + epoch)
+
+
+class OwnChance(TrainerCallback):
+    """Among several processes each warps and writes on its own; with one seed all would make the same pages."""
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        if args.process_index > 0:
+            torch.manual_seed(args.seed + args.process_index)
 
 
 class EarlyStopping(EarlyStoppingCallback):

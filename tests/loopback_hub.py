@@ -17,6 +17,7 @@ import time
 from dataclasses import dataclass, field
 
 import uvicorn
+import yaml
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -162,7 +163,14 @@ class LoopbackHub:
         return JSONResponse({"type": "user", "name": USER, "fullname": USER, "orgs": [], "auth": auth})
 
     async def _validate_yaml(self, request: Request) -> Response:
-        return JSONResponse({"errors": [], "warnings": []})
+        """The head of a card, by https://github.com/huggingface/hub-docs/blob/main/modelcard.md."""
+        _, head, _ = (await request.json())["content"].split("---", 2)
+        try:
+            errors = _errors_of_card(yaml.safe_load(head))
+        except yaml.YAMLError as error:
+            errors = [str(error)]
+        told = {"errors": [{"message": error} for error in errors], "warnings": []}
+        return JSONResponse(told, 400 if errors else 200)
 
     async def _create(self, request: Request) -> Response:
         self._needs_token(request)
@@ -282,8 +290,11 @@ class LoopbackHub:
                 if value["oid"] not in self.blobs:
                     raise HubError(400, "LfsMissing", f"The LFS object {value['oid']} was never uploaded")
                 files[value["path"]] = self.blobs[value["oid"]]
-            else:  # deletedFile, deletedFolder
-                files = {path: content for path, content in files.items() if not path.startswith(value["path"])}
+            elif key == "deletedFile":
+                files.pop(value["path"], None)
+            else:  # deletedFolder
+                folder = value["path"].rstrip("/") + "/"
+                files = {path: content for path, content in files.items() if not path.startswith(folder)}
         sha = repo.commit(files, message)
         url = f"{self.url}/{request.path_params['owner']}/{request.path_params['name']}/commit/{sha}"
         return JSONResponse({"success": True, "commitOid": sha, "commitUrl": url, "hookOutput": ""})
@@ -348,6 +359,24 @@ def _described(path: str, content: bytes) -> dict:
     if LFS_NAMES.search(path):
         entry["lfs"] = {"oid": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 130}
     return entry
+
+
+def _errors_of_card(head: dict) -> list[str]:
+    errors = []
+    for key in ("license", "library_name", "pipeline_tag", "tags", "datasets", "metrics"):
+        texts = head.get(key, [])
+        texts = [texts] if isinstance(texts, str) else texts
+        if not (isinstance(texts, list) and all(isinstance(each, str) for each in texts)):
+            errors.append(f"{key} must be a text, or a list of texts")
+    for model in head.get("model-index", []):
+        for result in model["results"]:
+            if not result.get("task", {}).get("type"):
+                errors.append("a result of the model-index needs a task with a type")
+            if not (result.get("dataset", {}).get("type") and result["dataset"].get("name")):
+                errors.append("a result of the model-index needs a dataset with a type and a name")
+            if not all({"type", "value"} <= set(metric) for metric in result.get("metrics", [{}])):
+                errors.append("a metric of the model-index needs a type and a value")
+    return errors
 
 
 def _sha1(content: bytes) -> str:

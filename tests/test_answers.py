@@ -47,10 +47,24 @@ def test_likely_texts_change_the_weakest_sign_first():
         top = [{"label": str(index), "score": score} for index, score in enumerate(scores)]
         return {"label": "0", "score": scores[0], "top": top}
 
-    reading = {"score": 0.5, "digits": [digit(0.99, 0.01), digit(0.6, 0.4), digit(0.9, 0.1)]}
+    reading = {"text": "000", "score": 0.5, "digits": [digit(0.99, 0.01), digit(0.6, 0.4), digit(0.9, 0.1)]}
     texts = likely_texts(reading)
     assert [text for text, _ in texts] == ["000", "010", "001"]
     assert texts[0][1] == pytest.approx(0.5) and texts[1][1] == pytest.approx(0.5 * 0.4 / 0.6)
+
+
+def test_a_page_of_letters_has_likely_texts_too():
+    unsure = {"label": "0", "score": 0.3, "top": [{"label": "0", "score": 0.3}, {"label": "1", "score": 0.2}]}
+    (text, score), *others = likely_texts({"text": "?" * 2000, "score": 0.0, "digits": [unsure] * 2000})
+    assert text == "0" * 2000 and score == 0 and len(others) == 2
+
+
+def test_sixteen_bits_are_shown_and_kept_as_they_look(answers, digits, tmp_path):
+    grey = scan(digits[7], side=200)
+    answer = answers(saved(Image.fromarray(np.asarray(grey).astype(np.uint16) * 257), tmp_path))
+    (character,) = answer.characters
+    assert answer.text == "7" and np.array_equal(np.asarray(character), np.asarray(grey))
+    assert np.array_equal(np.asarray(answer.figure.convert("L")), np.asarray(grey))
 
 
 def test_the_strokes_that_spoke_for_an_answer_lie_on_its_ink_and_add_up_to_its_lead(answers, mnist):

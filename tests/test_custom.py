@@ -53,6 +53,7 @@ def test_what_cannot_be_used_is_reported_and_skipped(custom_folder, mnist):
     (custom_folder / "0" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nand then nothing")
     (custom_folder / "0" / "zero.png").write_bytes(b"")
     (custom_folder / "1" / "notes.txt").write_text("no picture")
+    PILImage.linear_gradient("L").resize((3, 40)).save(custom_folder / "1" / "thin.png")
     (custom_folder / "1" / ".DS_Store").write_text("left by a file manager")
     (custom_folder / "letters").mkdir()
     scan(mnist["train"][50]["image"]).save(custom_folder / "letters" / "a.png")
@@ -65,6 +66,7 @@ def test_what_cannot_be_used_is_reported_and_skipped(custom_folder, mnist):
     assert len(data["train"]) == 40
     assert "40 pictures read" in report
     assert "1 skipped unreadable: 0/broken.png" in report
+    assert "1 skipped too small: 1/thin.png" in report
     assert "2 skipped empty: 0/zero.png, 2/blank.png" in report
     assert "1 skipped that are no pictures: 1/notes.txt" in report
     assert "1 skipped whose label is none of 0, 1, 2" in report and "letters/a.png" in report
@@ -127,6 +129,14 @@ def test_a_zip_that_points_outside_itself_is_refused(tmp_path, name):
         archive.writestr(name, b"")
     with pytest.raises(DataError, match="is refused"):
         read_custom([str(tmp_path / "evil.zip")], LABELS)
+
+
+def test_a_zip_with_backslashes_keeps_its_labels(custom_folder, tmp_path):
+    with zipfile.ZipFile(tmp_path / "windows.zip", "w") as archive:
+        for file in custom_folder.rglob("*.png"):
+            archive.writestr(f"{file.parent.name}\\{file.name}", file.read_bytes())
+    data, _ = read_custom([str(tmp_path / "windows.zip")], LABELS)
+    assert len(data["train"]) == 40 and set(data["train"]["writer"]) == {"ada", "bo", "cy", "di"}
 
 
 def test_a_missing_source_is_named():

@@ -9,7 +9,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from conftest import MNIST, PRETRAINED, call, last_words, python, scan
+from conftest import MNIST, PRETRAINED, call, last_words, page_of, python, scan
 from datasets import load_dataset
 from huggingface_hub import ModelCard
 from PIL import Image
@@ -123,6 +123,27 @@ def test_the_figures_can_be_added_to_a_checkpoints_card(folder, tmp_path):
     assert card == model_card(results).content and "| scans | 30 |" in card
 
 
+def test_a_label_keeps_its_zeros_in_a_table(digits, tmp_path):
+    page_of(digits, "0042").save(tmp_path / "number.png")
+    (tmp_path / "metadata.csv").write_text("file_name,label\nnumber.png,0042\n")
+    output = evaluate(tmp_path, "--task", "number-reading")
+    assert "| 1 | 100.00%" in output
+
+
+def test_two_folders_of_one_name_are_told_apart(folder, tmp_path):
+    other = shutil.copytree(folder, tmp_path / "scans")
+    evaluate(folder, other, "--json", tmp_path / "figures.json", "--report", tmp_path / "report")
+    assert len(json.loads((tmp_path / "figures.json").read_text())) == 2
+    assert len(list((tmp_path / "report").rglob("index.html"))) == 2
+
+
+@pytest.mark.parametrize("task", ["image-classification", "number-reading"])
+def test_nothing_but_damaged_pictures_is_one_sentence(tmp_path, task):
+    (tmp_path / "3").mkdir()
+    (tmp_path / "3" / "broken.png").write_bytes(b"no picture")
+    assert "None of the 1 pictures can be read" in last_words(main, "evaluate", tmp_path, "--task", task)
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -130,6 +151,7 @@ def test_the_figures_can_be_added_to_a_checkpoints_card(folder, tmp_path):
         ([MNIST, "--split", "summer"], "has the splits train, test: name one with --split"),
         ([MNIST, "--model", "./nowhere"], "No digit model can be loaded from ./nowhere"),
         (["tests/test_evaluate.py"], "tests/test_evaluate.py cannot be read"),
+        ([MNIST, "--json", "./nowhere/figures.json"], "No such file or directory"),
     ],
 )
 def test_bad_input_ends_with_one_sentence(arguments, sentence):

@@ -77,6 +77,20 @@ def test_nothing_to_train_on_is_said():
         merge(DataArguments(mnist="none"), say=silent)
 
 
+@pytest.mark.parametrize("name", ["pages", "mnist", "other_hands", "pendigits"])
+def test_a_source_may_not_have_the_name_of_another(custom_folder, name):
+    folder = custom_folder.rename(custom_folder.parent / name)
+    with pytest.raises(DataError, match=f"{name} is the name of pictures of this program's own"):
+        merge(DataArguments(mnist=str(MNIST), custom_data=[str(folder)]))
+
+
+def test_those_whose_writer_is_unknown_are_no_writer():
+    rows = {"label": [0, 1] * 100, "source": ["mine"] * 200, "writer": [""] * 180 + ["ada"] * 10 + ["bo"] * 10}
+    kept, held = hold_out(Dataset.from_dict(rows), 0.1, seed=0)
+    assert held["writer"].count("") == 18 and len(set(held["writer"]) - {""}) == 1
+    assert not set(kept["writer"]) & set(held["writer"]) - {""}
+
+
 def test_mnist_does_not_go_with_other_labels():
     with pytest.raises(DataError, match="MNIST has no labels a, b"):
         merge(args(), labels=["a", "b"], say=silent)

@@ -2,12 +2,14 @@
 
 import json
 import re
+from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 import torch
 from conftest import PRETRAINED, page_of, python
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from rapidfuzz.distance import Levenshtein
 from transformers import pipeline
 
@@ -17,7 +19,9 @@ from digit_model.characters_digit import MIN_INK, Characters, boxes_of, doubted,
 from digit_model.figure import draw_reading
 from digit_model.number_evaluation import best_text
 from digit_model.parts_digit import mend
-from digit_model.pipeline_digit import certainties
+from digit_model.pipeline_digit import certainties, signs_of
+
+FONT = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +56,55 @@ def test_small_writing_on_a_large_page_is_read(reader, digits):
 
 def test_digits_that_touch_are_read(reader, digits):
     assert reader(page_of(digits, "2051", gap=0.55))["text"] == "2051"
+
+
+def joined_loops(digits) -> Image.Image:
+    page = page_of(digits, "1800")
+    ImageDraw.Draw(page).line([(120, 26), (158, 30)], fill=40, width=4)
+    return page
+
+
+def flag_apart(digits) -> Image.Image:
+    page = page_of(digits, "18 0")
+    draw = ImageDraw.Draw(page)
+    draw.line([(108, 28), (106, 42), (118, 40), (124, 50), (118, 60), (104, 60)], fill=40, width=4, joint="curve")
+    draw.line([(113, 24), (130, 22)], fill=40, width=4)
+    return page
+
+
+def gap_in_a_stroke(digits) -> Image.Image:
+    page = page_of(digits, "1800")
+    ImageDraw.Draw(page).line([(10, 42), (60, 42)], fill=255, width=3)
+    return page
+
+
+def underlined(digits) -> Image.Image:
+    page = page_of(digits, "1800")
+    ImageDraw.Draw(page).line([(8, 72), (page.width - 8, 74)], fill=40, width=3)
+    return page
+
+
+def sheared(digits) -> Image.Image:
+    page = page_of(digits, "1800")
+    wider = page.width + page.height // 2
+    lean = (1, 0.35, -0.2 * page.height, 0, 1, 0)
+    return page.transform((wider, page.height), Image.Transform.AFFINE, lean, Image.Resampling.BICUBIC, fillcolor=255)
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        (lambda digits: page_of(digits, "1800", gap=0.48), "1800"),
+        (joined_loops, "1800"),
+        (flag_apart, "1850"),
+        (gap_in_a_stroke, "1800"),
+        (underlined, "1800"),
+        (sheared, "1800"),
+    ],
+    ids=["overlapping", "joined loops", "flag apart", "gap in a stroke", "underlined", "sheared"],
+)
+def test_a_hurried_hand_is_read(reader, digits, written, text):
+    assert best_text(reader(written(digits))) == text
 
 
 @pytest.mark.parametrize("line", ["120.50", "12,9", "712-", "4-07", "65=1", "=712"])
@@ -109,6 +162,24 @@ def test_a_sideways_or_upside_down_photo_is_read_and_boxed_upright(reader, digit
 @pytest.mark.parametrize("tone", [0, 120, 255])
 def test_a_page_without_digits_is_an_empty_text(reader, tone):
     assert reader(Image.new("L", (700, 500), tone)) == {"text": "", "score": 0.0, "digits": []}
+
+
+@pytest.mark.parametrize("pitch", [(40, 0), (32, 32)], ids=["ruled", "squared"])
+def test_paper_without_writing_is_an_empty_text(reader, pitch):
+    page = Image.new("L", (700, 500), 240)
+    draw, (down, across) = ImageDraw.Draw(page), pitch
+    for row in range(20, 500, down):
+        draw.line([(0, row), (700, row)], fill=170, width=2)
+    for column in range(20, 700, across) if across else []:
+        draw.line([(column, 0), (column, 500)], fill=170, width=2)
+    assert reader(page)["text"] == ""
+
+
+@pytest.mark.xfail(strict=True, reason="letters that stand close come apart into strokes, some of them like a digit")
+def test_words_are_given_no_digit(reader):
+    page = Image.new("L", (420, 120), 250)
+    ImageDraw.Draw(page).text((20, 15), "Hand Mark", fill=30, font=ImageFont.truetype(str(FONT), 70))
+    assert set(reader(page)["text"]) <= {"?"}
 
 
 def test_a_scan_of_fifty_megapixels_is_read_in_bounded_memory(digits, tmp_path):
@@ -244,6 +315,8 @@ def test_the_figure_shows_a_box_around_every_digit_and_its_answer_above(reader, 
 def test_the_best_text_has_a_guess_for_every_unreadable_sign():
     reading = {"text": "1?\n3", "digits": [{"label": "1"}, {"label": "7"}, {"label": "3"}]}
     assert best_text(reading) == "17\n3"
+    longer = {"text": "ka?\nksha", "digits": [{"label": "ka"}, {"label": "kha"}, {"label": "ksha"}]}
+    assert signs_of(longer) == ["ka", "?", "\n", "ksha"] and best_text(longer) == "kakha\nksha"
 
 
 def test_the_powers_make_numbers_as_sure_as_they_are_right():

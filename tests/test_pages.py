@@ -6,8 +6,8 @@ import torch
 from conftest import MNIST, only, python
 from PIL import Image
 
-from data_prep import Pages, not_digits
-from data_prep.camera import jpeg
+from data_prep import Pages, not_digits, paper
+from data_prep.camera import jpeg, photograph
 from data_prep.lines import LONGEST, Line, write_line
 from data_prep.strokes import thin, write
 
@@ -183,6 +183,45 @@ def test_jpeg_of_a_low_quality_loses_more_than_one_of_a_high_quality():
     images = torch.rand(1, 64, 64)
     losses = [(jpeg(images, torch.full((1, 1, 1), quality)) - images).abs().mean() for quality in (95.0, 60.0, 20.0)]
     assert losses[0] < losses[1] < losses[2] and losses[0] < 0.05
+
+
+@pytest.mark.parametrize("kind", paper._KINDS)
+def test_every_paper_is_printed_on_but_the_plain_one(monkeypatch, kind):
+    monkeypatch.setattr(paper, "_KINDS", {name: float(name == kind) for name in paper._KINDS})
+    torch.manual_seed(0)
+    printed = paper.printed_rules(60, 128, torch.device("cpu"))
+    assert printed.min() >= 0 and printed.max() <= 1
+    share = (printed > 0.1).flatten(1).float().mean(1)
+    assert (share == 0).all() if kind == "plain" else (share > 0).float().mean() > 0.8 and share.mean() < 0.5
+
+
+def test_light_is_uneven_and_casts_shadows():
+    torch.manual_seed(0)
+    falls = paper.light(200, 128, torch.device("cpu"))
+    assert falls.min() > 0
+    darkest = falls.amin((1, 2)) / falls.amax((1, 2))
+    assert darkest.median() < 0.85 and darkest.min() < 0.45
+    steepest = torch.maximum(falls.diff(dim=1).abs().amax((1, 2)), falls.diff(dim=2).abs().amax((1, 2)))
+    assert (steepest > 0.03).float().mean() > 0.03  # the edge of a shadow
+
+
+def test_things_at_the_border_leave_the_middle_free():
+    torch.manual_seed(0)
+    objects = paper.border_objects(100, 128, torch.device("cpu"))
+    assert (objects.amax((1, 2)) > 0.5).float().mean() > 0.9 and objects[:, 40:88, 40:88].max() < 0.5
+    is_on = objects > 0.5
+    changes = torch.stack([is_on[:, edge].diff(dim=1).sum(1) for edge in (4, -5)]).amax(0)
+    assert (changes > 8).any()  # the rings of a spiral
+
+
+def test_a_camera_blurs_and_adds_noise():
+    torch.manual_seed(0)
+    edge = torch.zeros(100, 64, 64)
+    edge[:, :, 32:] = 1
+    taken = photograph(edge)
+    assert taken.min() >= 0 and taken.max() <= 1
+    between = (taken[:, 32, 30:34].diff(dim=1).abs().amax(1) < 0.9).float().mean()
+    assert between > 0.9 and (taken[:, :, :24].std((1, 2)) > 1e-3).float().mean() > 0.3
 
 
 def test_not_digits_are_frames_with_ink_and_repeat_by_seed():

@@ -8,12 +8,14 @@ import time
 import zipfile
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 
+import gradio as gr
 import httpx
 import pytest
 from conftest import ROOT, page_of, running_app, scan
 from gradio_client import Client, handle_file
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from app import Desk, build_app
 from data_prep import Corrections
@@ -161,6 +163,33 @@ def test_what_a_visitor_brought_is_deleted(digits, tmp_path, monkeypatch):
             time.sleep(0.2)
     finally:
         blocks.close()
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory) -> Desk:
+    answers = Answers(*load_checkpoint())
+    return Desk(answers, Corrections(tmp_path_factory.mktemp("kept"), answers.labels))
+
+
+def test_only_an_answer_that_was_given_can_be_called_right(desk, digits, tmp_path):
+    letter = Image.new("L", (200, 200), 255)
+    draw = ImageDraw.Draw(letter)
+    for stroke in [(50, 30, 50, 170), (50, 30, 150, 170), (150, 30, 150, 170)]:  # an N
+        draw.line(stroke, fill=20, width=12)
+    for name, picture, can_be_right in (("digit", scan(digits[4]), True), ("letter", letter, False)):
+        picture.save(tmp_path / f"{name}.png")
+        updates = desk.read_picture(str(tmp_path / f"{name}.png"), "English")
+        (button,) = [update for update in updates if isinstance(update, gr.Button)]
+        assert button.visible == can_be_right
+
+
+def test_a_correction_with_one_unknown_label_keeps_no_character(desk, digits, tmp_path):
+    page_of(digits, "42").save(tmp_path / "number.png")
+    answer, visitor = desk.answer(str(tmp_path / "number.png")), SimpleNamespace(session_hash="somebody")
+    assert "'x' is none of the labels" in desk.correct(answer, "4x", True, "English", visitor)
+    assert not list(desk.corrections.folder.rglob("*.png"))
+    assert desk.correct(answer, "42", True, "English", visitor) == "Thank you, kept as 42."
+    assert len(list(desk.corrections.folder.rglob("*.png"))) == 2
 
 
 def test_a_hub_that_cannot_be_reached_keeps_corrections_here_and_the_app_serving(tmp_path):

@@ -15,6 +15,7 @@ from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 
 from data_prep import Augmentation, Pages, Strings, to_pictures
+from digit_model.__main__ import main as digit_model
 from digit_model.trainer import DigitTrainer, muon
 from train import DigitTrainingArguments, main, new_model
 
@@ -89,14 +90,18 @@ def test_the_checkpoint_is_calibrated_on_validation_pictures(run):
     config, results = (json.loads((output / name).read_text()) for name in ("config.json", "results.json"))
     for name in ("temperature", "rejection_threshold"):
         assert config[name] == results["calibration"][name]
+    for name in ("number_powers", "number_threshold"):
+        assert config[name] == results["calibration"]["numbers"][name]
+    assert results["calibration"]["numbers"]["n"] == 30
     assert config["temperature"] > 0 and 0.1 <= config["rejection_threshold"] <= 1
     assert results["calibration"]["n"] == 500
 
 
 @pytest.mark.slow
-def test_a_frozen_ink_network_is_left_as_it_is(run, tmp_path, custom_folder):
+@pytest.mark.parametrize("mnist", [MNIST, "none"], ids=["with MNIST", "corrections alone"])
+def test_a_frozen_ink_network_is_left_as_it_is(run, tmp_path, custom_folder, mnist):
     output, _ = run
-    further = ["--model_name_or_path", output, "--custom_data", custom_folder, "--max_steps", "3"]
+    further = ["--model_name_or_path", output, "--custom_data", custom_folder, "--mnist", mnist, "--max_steps", "3"]
     train_here(tmp_path, *further)  # as it is by default
     before, after = (load_file(folder / "model.safetensors") for folder in (output, tmp_path))
     changed = {name.split(".")[0] for name in before if not before[name].equal(after[name])}
@@ -114,12 +119,14 @@ def test_kernels_learn_by_muon_and_all_else_by_adamw_but_not_what_is_frozen():
     assert {weight.ndim for weight in others["params"]} == {1, 2}
 
 
-def test_the_optimizer_can_be_chosen_by_flag(tmp_path):
-    train_here(
-        tmp_path, "--no_muon", "--optim", "sgd", "--max_steps", "2", "--save_strategy", "steps", "--save_steps", "2"
-    )
-    (group,) = torch.load(tmp_path / "checkpoint-2" / "optimizer.pt", weights_only=False)["param_groups"][:1]
+def test_the_optimizer_and_the_schedule_can_be_chosen_by_flag(tmp_path):
+    options = ["--no_muon", "--optim", "sgd", "--lr_scheduler_type", "linear", "--warmup_steps", "0"]
+    every = ["--max_steps", "4", "--save_strategy", "steps", "--save_steps", "4", "--logging_steps", "1"]
+    train_here(tmp_path, *options, *every, "--learning_rate", "0.004")
+    (group,) = torch.load(tmp_path / "checkpoint-4" / "optimizer.pt", weights_only=False)["param_groups"][:1]
     assert "use_muon" not in group and "momentum" in group
+    rates = [entry["learning_rate"] for entry in state_of(tmp_path, 4)["log_history"] if "learning_rate" in entry]
+    assert rates == pytest.approx([0.004, 0.003, 0.002, 0.001])
 
 
 @pytest.fixture
@@ -149,6 +156,27 @@ def test_the_first_half_of_the_steps_practises_on_smaller_pages(trainer, inputs)
     for trainer.state.max_steps, trainer.state.global_step in ((4, step) for step in range(4)):
         sides.append(trainer._practice(inputs)["pixel_values"].shape[-1])
     assert sides == [96, 96, 128, 128]
+
+
+def test_every_process_makes_pages_of_its_own(trainer, monkeypatch):
+    seeds = []
+    for process in (0, 1):
+        monkeypatch.setattr(DigitTrainingArguments, "process_index", process)
+        torch.manual_seed(trainer.args.seed)
+        trainer.callback_handler.on_train_begin(trainer.args, trainer.state, trainer.control)
+        seeds.append(torch.initial_seed())
+    assert seeds[0] == trainer.args.seed != seeds[1]
+
+
+@pytest.mark.slow
+def test_what_was_measured_of_a_finished_run_stays_when_it_is_taken_up_again(tmp_path, custom_folder):
+    steps = ["--max_steps", "2", "--eval_strategy", "no", "--save_strategy", "steps", "--save_steps", "2"]
+    train_here(tmp_path / "run", *steps)
+    call(digit_model, "evaluate", custom_folder, "--model", tmp_path / "run", "--update_card")
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    train_here(tmp_path / "run", *steps, "--resume_from_checkpoint")
+    assert json.loads((tmp_path / "run" / "results.json").read_text())["evaluation"] == results["evaluation"]
+    assert "| custom | 40 |" in (tmp_path / "run" / "README.md").read_text()
 
 
 @pytest.mark.slow

@@ -8,8 +8,11 @@ from conftest import MNIST, PRETRAINED, call, last_words
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from data_prep import Pictures
 from digit_model import load_checkpoint
+from digit_model.evaluation import DigitMetrics
 from digit_model.modeling_digit import NO_LABEL
+from digit_model.results import measure_all
 from digit_model.trainer import BalancedSampler, average_weights
 from train import main
 
@@ -63,6 +66,17 @@ def test_balanced_labels_are_drawn_equally_often_and_what_has_none_keeps_its_sha
     assert labels[list(sampler)].equal(drawn)
     sampler.set_epoch(1)
     assert not labels[list(sampler)].equal(drawn)
+
+
+def test_figures_without_the_known_label_errors_leave_those_pictures_out():
+    labels = torch.tensor([0, 1, 0, 1])
+    scores = torch.nn.functional.one_hot(torch.tensor([0, 1, 1, 1]), 2).float()
+    pictures = Pictures(torch.empty(0), torch.empty(4, 1, 28, 28), labels)
+    measured = measure_all({"mnist": scores}, {"mnist": pictures}, DigitMetrics(["0", "1"]), 0.5, {"mnist": [2]})
+    assert {name: (figures["n"], figures["accuracy"]) for name, figures in measured.items()} == {
+        "mnist": (4, 0.75),
+        "mnist without its 1 known label errors": (3, 1.0),
+    }
 
 
 @pytest.mark.slow

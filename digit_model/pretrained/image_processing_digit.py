@@ -1,7 +1,9 @@
 """Any picture, from any source, to the page that the model reads."""
 
 import base64
+import struct
 import warnings
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -42,7 +44,7 @@ def open_image(source: str | Path | BytesIO | Image.Image, min_side: int | None 
         UnreadableImageError: If it is missing, damaged, no picture, above `MAX_PIXELS` or thinner than `MIN_SIDE`.
     """
     if isinstance(source, Image.Image):
-        return _check_size(source, "The picture")
+        return _with_exif(_check_size(source, "The picture"))
     is_name = isinstance(source, Path) or (isinstance(source, str) and not source.startswith("data:"))
     name = Path(source).name if is_name else "The picture"
     try:
@@ -53,7 +55,7 @@ def open_image(source: str | Path | BytesIO | Image.Image, min_side: int | None 
                 shrink = max(1, max(image.size) / min_side)
                 image.draft(None, (int(image.width / shrink), int(image.height / shrink)))
             _check_size(image, name).load()
-        return image
+        return _with_exif(image)
     except UnreadableImageError:
         raise
     except FileNotFoundError:
@@ -75,6 +77,13 @@ def _check_size(image: Image.Image, name: str) -> Image.Image:
     return image
 
 
+def _with_exif(image: Image.Image) -> Image.Image:
+    """Once asked for, EXIF that is damaged counts as none."""
+    with suppress(SyntaxError, ValueError, OSError, struct.error):
+        image.getexif()
+    return image
+
+
 def _fetch(source: str) -> str | BytesIO:
     if source.startswith(("http://", "https://")):
         return BytesIO(httpx.get(source, follow_redirects=True).raise_for_status().content)
@@ -83,11 +92,17 @@ def _fetch(source: str) -> str | BytesIO:
     return source
 
 
-def flatten(image: Image.Image) -> Image.Image:
-    """A picture in any mode -> 8-bit grey ("L"), upright as its EXIF tag says, transparent parts taken as paper."""
+def upright(image: Image.Image) -> Image.Image:
+    """A picture as a person sees it, turned as its EXIF tag says; 16 bit, which Pillow would cut off, become 8."""
     image = ImageOps.exif_transpose(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
         return Image.fromarray(_to_uint8(np.asarray(image)))
+    return image
+
+
+def flatten(image: Image.Image) -> Image.Image:
+    """A picture in any mode -> 8-bit grey ("L"), upright as its EXIF tag says, transparent parts taken as paper."""
+    image = upright(image)
     if image.has_transparency_data:
         return _on_paper(image.convert("RGBA"))
     return image.convert("L")
