@@ -1,6 +1,7 @@
 """`python train.py`, as a user runs it, on the shipped sample."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from safetensors.torch import load_file
 from data_prep import Augmentation, Pages, Strings, to_pictures
 from digit_model.__main__ import main as digit_model
 from digit_model.trainer import DigitTrainer, muon
-from train import DigitTrainingArguments, main, new_model
+from train import HANDS_SHARE, NOT_DIGITS_SHARE, TABLET_SHARE, DigitTrainingArguments, main, new_model
 
 SMALL = ["--mnist", MNIST, "--per_device_train_batch_size", "32", "--pages_per_step", "8", "--strings_per_step", "2"]
 
@@ -98,10 +99,10 @@ def test_the_checkpoint_is_calibrated_on_validation_pictures(run):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mnist", [MNIST, "none"], ids=["with MNIST", "corrections alone"])
-def test_a_frozen_ink_network_is_left_as_it_is(run, tmp_path, custom_folder, mnist):
+@pytest.mark.parametrize("beside", [MNIST, "none"], ids=["with MNIST", "corrections alone"])
+def test_a_frozen_ink_network_is_left_as_it_is(run, tmp_path, custom_folder, beside):
     output, _ = run
-    further = ["--model_name_or_path", output, "--custom_data", custom_folder, "--mnist", mnist, "--max_steps", "3"]
+    further = ["--model_name_or_path", output, "--custom_data", custom_folder, "--mnist", beside, "--max_steps", "3"]
     train_here(tmp_path, *further)  # as it is by default
     before, after = (load_file(folder / "model.safetensors") for folder in (output, tmp_path))
     changed = {name.split(".")[0] for name in before if not before[name].equal(after[name])}
@@ -229,8 +230,9 @@ def test_two_processes_train_and_write_once(tmp_path):
     done = python("-m", "torch.distributed.run", "--nproc_per_node", "2", "train.py", *arguments)
     assert done.returncode == 0, done.stderr
     (run,) = json.loads((tmp_path / "results.json").read_text())["runs"]
-    # 270 pictures, 54 that show no digit and 22 in other hands are 6 steps of 2 x 32 pictures an epoch
-    assert (run["processes"], run["steps"]) == (2, 2) and run["epochs"] == pytest.approx(2 / 6)
+    pictures = round(270 * (1 + NOT_DIGITS_SHARE + HANDS_SHARE + TABLET_SHARE))
+    assert (run["processes"], run["steps"]) == (2, 2)
+    assert run["epochs"] == pytest.approx(2 / math.ceil(pictures / (2 * 32)))
     assert done.stdout.count("| mnist, test |") == 1
 
 
