@@ -74,6 +74,8 @@ def test_the_shipped_results_are_no_worse_than_they_were():
     floors = {"cheque_amounts": 0.804, "photos": 0.975, "apart": 0.882, "touching": 0.754}
     assert all(results["numbers"][name]["exact_match"] >= floor for name, floor in floors.items())
     assert others["n_others"] == 600 and others["others_answered"] <= 0.02
+    nothing = results["evaluation"]["nothing"]
+    assert nothing["n_others"] == 900 and nothing["others_answered"] <= 0.02
 
 
 @pytest.mark.parametrize("missing", ["model.safetensors", "config.json", "preprocessor_config.json"])
