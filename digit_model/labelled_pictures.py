@@ -88,6 +88,8 @@ def _load(path: Path) -> DatasetDict:
     if path.is_dir() and not any(path.rglob("*.parquet")):
         has_metadata = any(path.rglob("metadata.*"))
         return load_dataset("imagefolder", data_dir=str(path), drop_labels=None if has_metadata else False)
+    if path.exists():  # a colon may stand in its name, and does on Windows
+        return load_dataset(str(path))
     name, _, config = str(path).partition(":")
     return load_dataset(name, config or None)
 

@@ -55,6 +55,12 @@ def earlier_results(name: str | None) -> dict:
     return json.loads(Path(results).read_text()) if results else {"runs": []}
 
 
+def _name_of(device: torch.device) -> str:
+    if device.type == "cpu":
+        return f"{torch.get_num_threads()} CPU threads"
+    return torch.cuda.get_device_name() if device.type == "cuda" else device.type
+
+
 def describe_run(trainer: Trainer, run: TrainOutput, checkpoint: str | None, found: dict[str, float]) -> dict:
     """How the weights came to be, for the results and the card."""
     args = trainer.args
@@ -68,9 +74,7 @@ def describe_run(trainer: Trainer, run: TrainOutput, checkpoint: str | None, fou
         "resumed_from": checkpoint and Path(checkpoint).name,
         "found": found,
         "processes": args.world_size,
-        "device": torch.cuda.get_device_name()
-        if args.device.type == "cuda"
-        else f"{torch.get_num_threads()} CPU threads",
+        "device": _name_of(args.device),
         "versions": {"python": platform.python_version()}
         | {module.__name__: module.__version__ for module in (torch, transformers, datasets)},
     }
