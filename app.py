@@ -216,14 +216,13 @@ class Desk:
         """Keeps every character of an answer under its label, where the visitor has agreed."""
         if answer is None or not truth:
             return ""
-        labels = [truth] if len(answer.characters) == 1 else list("".join(truth.split()))
         if not consent:
             return say("no_consent", language)
-        if len(labels) != len(answer.characters):
-            return say("other_length", language, len(answer.characters))
         writer = hashlib.sha256(request.session_hash.encode()).hexdigest()[:8]
         try:
-            self.corrections.check(labels)  # before the first is kept
+            labels = [truth] if len(answer.characters) == 1 else self.corrections.labels_in(truth)
+            if len(labels) != len(answer.characters):
+                return say("other_length", language, len(answer.characters))
             for character, label in zip(answer.characters, labels):
                 self.corrections.add(character, label, writer)
         except DataError as error:

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import re
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -66,14 +67,22 @@ class Corrections:
         self._lock = scheduler.lock
         return scheduler
 
-    def check(self, labels: list[str]) -> None:
+    def labels_in(self, number: str) -> list[str]:
         """
+        A number, with or without spaces -> the label of each of its digits, the longest that fits first.
+
         Raises:
-            DataError: If one of them is none of `labels`.
+            DataError: If a sign of it is none of `labels`.
         """
-        for label in labels:
-            if label not in self.labels:
-                raise DataError(f"{label!r} is none of the labels {', '.join(self.labels)}; choose one of them.")
+        known = "|".join(re.escape(label) for label in sorted(self.labels, key=len, reverse=True))
+        signs = re.findall(rf"{known}|\S", number)
+        for sign in signs:
+            self._check(sign)
+        return signs
+
+    def _check(self, label: str) -> None:
+        if label not in self.labels:
+            raise DataError(f"{label!r} is none of the labels {', '.join(self.labels)}; choose one of them.")
 
     def add(self, image: Image.Image, label: str, writer: str) -> Path:
         """
@@ -90,7 +99,7 @@ class Corrections:
         Raises:
             DataError: If the label is none of `labels`, or the folder is full.
         """
-        self.check([label])
+        self._check(label)
         content = _png(image)
         digest = hashlib.sha256(content).hexdigest()[:24]
         path = self.folder / label / f"{writer}_{digest}.png"

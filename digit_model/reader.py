@@ -4,15 +4,14 @@ import csv
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from io import BytesIO, StringIO
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
-from datasets import Dataset
 from PIL import Image
 
 from .checkpoint import PRETRAINED, load_checkpoint
@@ -27,7 +26,6 @@ COLUMNS = ["file", "text", "score", "error"]
 Picture = str | BytesIO | Image.Image | np.ndarray
 """A path, the bytes of a file, or a picture that is open."""
 
-_BLOCK = 250  # pictures that each process of several is given at once: each time it has to be started
 _ENOUGH = 100  # pictures for which a process more is worth its start
 
 
@@ -63,6 +61,10 @@ class NumberReader:
     def __getstate__(self) -> dict:
         """Other processes load the model themselves."""
         return self.__dict__ | {"_pipeline": None}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+        _use_one_thread()
 
     @property
     def pipeline(self) -> NumberReadingPipeline:
@@ -155,29 +157,45 @@ def usual_processes(files: list[str], device: str | None) -> int:
 
 
 def read_in_processes(reader: NumberReader, files: list[str], processes: int) -> Iterator[dict]:
-    """The same rows from several processes, each of which reads shards of a `datasets.Dataset`."""
-    step = _BLOCK * processes
-    for start in range(0, len(files), step):
-        block = Dataset.from_dict({"file": files[start : start + step]})
-        read = partial(_in_one_thread, reader)
+    """
+    The same rows in the same order from several processes, each of which reads a batch at a time.
+
+    Raises:
+        ReaderError: If one of the processes was killed.
+    """
+    batches = (files[start : start + reader.batch_size] for start in range(0, len(files), reader.batch_size))
+    with ProcessPoolExecutor(processes, initializer=_become, initargs=[reader]) as executor:
         try:
-            rows = block.map(read, batched=True, batch_size=reader.batch_size, num_proc=min(processes, len(block)))
-        except Exception as error:
-            if isinstance(error.__context__, KeyboardInterrupt):  # which `datasets` loses while it ends its processes
-                raise KeyboardInterrupt from None
-            raise
-        yield from rows
+            for rows in executor.map(_read, batches):
+                yield from rows
+        except BrokenProcessPool:
+            raise ReaderError(
+                "A process that read was killed, most likely for want of memory; the rows so far are kept: try "
+                "--resume with a smaller --num_proc."
+            ) from None
 
 
-def _in_one_thread(reader: NumberReader, batch: dict[str, list]) -> dict[str, list]:
+_reader: NumberReader  # of a process that is one of several
+
+
+def _become(reader: NumberReader) -> None:
+    global _reader
+    _reader = reader
+    _use_one_thread()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits for this one
+
+
+def _read(files: list[str]) -> list[dict]:
+    return list(_reader.read(zip(files, files)))
+
+
+def _use_one_thread() -> None:
     """
     Pictures are too small for several threads to be worth it, and a process that was forked off one whose threads had
-    computed would wait for its copies of them for ever. Ctrl-C is for the process that waits for this one.
+    computed would wait for its copies of them for ever.
     """
     keep_freed_memory()
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return reader(batch)
 
 
 def rows_there(path: Path, files: list[str]) -> int:

@@ -47,6 +47,13 @@ def test_only_the_labels_of_the_model_are_taken(digits, tmp_path, label):
     assert files_of(tmp_path) == []
 
 
+def test_a_number_is_corrected_label_by_label_however_long_they_are(tmp_path):
+    corrections = Corrections(tmp_path, ["k", "ka", "ksha", "10"])
+    assert corrections.labels_in("kak 10\nksha") == ["ka", "k", "10", "ksha"]
+    with pytest.raises(DataError, match="'s' is none of the labels"):
+        corrections.labels_in("kas10")
+
+
 def test_a_full_folder_takes_no_more_and_says_so(digits, tmp_path):
     corrections = Corrections(tmp_path, LABELS, max_bytes=1000)
     corrections.add(digits[0], "0", "ada")

@@ -1,6 +1,11 @@
 """`python -m digit_model read`, as a user runs it, and the same reader over shards."""
 
 import csv
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -10,7 +15,7 @@ from PIL import Image
 
 from digit_model import reader as reader_module
 from digit_model.__main__ import main
-from digit_model.reader import COLUMNS, NumberReader, find_pictures, read_in_processes
+from digit_model.reader import COLUMNS, NumberReader, ReaderError, find_pictures, read_in_processes
 
 
 @pytest.fixture
@@ -82,21 +87,35 @@ def test_a_stop_by_the_user_keeps_the_rows_so_far(folder, tmp_path, monkeypatch)
 
 def test_several_processes_give_the_same_rows_even_after_this_one_has_read(folder, tmp_path):
     for processes in (1, 2):
-        arguments = ["--csv", tmp_path / f"{processes}.csv", "--num_proc", processes, "--quiet"]
+        arguments = ["--csv", tmp_path / f"{processes}.csv", "--num_proc", processes, "--batch_size", "4", "--quiet"]
         assert "1 of 9 pictures could not be read" in last_words(main, "read", folder, *arguments)
     assert (tmp_path / "1.csv").read_bytes() == (tmp_path / "2.csv").read_bytes()
 
 
-def test_a_stop_by_the_user_is_one_among_several_processes_too(folder, tmp_path, monkeypatch):
-    def stopped(*_, **__):  # as `datasets` does it: it waits for its processes, and says that it waited in vain
-        try:
-            raise KeyboardInterrupt
-        finally:
-            raise TimeoutError
+def test_a_stop_by_the_user_is_one_among_several_processes_too(folder, tmp_path):
+    table = tmp_path / "numbers.csv"
+    command = [sys.executable, "-m", "digit_model", "read", *[folder / "0.png"] * 400, "--csv", table]
+    reading = subprocess.Popen(
+        [*command, "--num_proc", "2", "--batch_size", "4"], cwd=ROOT, stderr=subprocess.PIPE, start_new_session=True
+    )
+    while not (table.exists() and len(rows_of(table)) > 8):
+        time.sleep(0.1)
+        assert reading.poll() is None
+    os.killpg(reading.pid, signal.SIGINT)  # as a terminal sends Ctrl-C: to each of the processes
+    stderr = reading.communicate(timeout=60)[1].decode()
+    assert "--resume goes on after them" in stderr and "Traceback" not in stderr
+    rows = rows_of(table)
+    assert 8 < len(rows) < 400 and {row["text"] for row in rows} == {"01"}
 
-    monkeypatch.setattr(Dataset, "map", stopped)
-    arguments = ["--csv", tmp_path / "numbers.csv", "--num_proc", "2", "--quiet"]
-    assert "--resume goes on after them" in last_words(main, "read", folder, *arguments)
+
+class Killed(NumberReader):
+    def read(self, pictures):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_that_is_killed_is_one_sentence(folder):
+    with pytest.raises(ReaderError, match="try --resume with a smaller --num_proc"):
+        list(read_in_processes(Killed(), find_pictures([str(folder)]), 2))
 
 
 @pytest.mark.parametrize("content", [b"a diary\nof mine\n", b"other,columns\r\n1,2\r\n3", b"\xff\xfe\x00"])
@@ -130,7 +149,9 @@ def test_ray_gives_the_same_rows_as_a_map_over_shards(folder):
     upright.transpose(Image.Transpose.ROTATE_90).save(folder / "sideways.jpg", exif=exif)
     upright.convert("P").save(folder / "palette.png")
     files = find_pictures([str(folder)])
-    expected = list(read_in_processes(NumberReader(batch_size=4), files, 2))
+    shards = Dataset.from_dict({"file": files})
+    expected = list(shards.map(NumberReader(batch_size=4), batched=True, batch_size=4, num_proc=2))
+    assert expected == list(read_in_processes(NumberReader(batch_size=4), files, 2))
     ray.init(
         num_cpus=4, include_dashboard=False, log_to_driver=False, runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}}
     )

@@ -241,7 +241,8 @@ def test_accelerate_launches_it(tmp_path):
     arguments = [*SMALL, "--max_steps", "2", "--eval_strategy", "no", "--output_dir", tmp_path]
     done = python("-m", "accelerate.commands.launch", "--num_processes", "2", "--cpu", "train.py", *arguments)
     assert done.returncode == 0, done.stderr
-    assert json.loads((tmp_path / "results.json").read_text())["runs"][-1]["steps"] == 2
+    run = json.loads((tmp_path / "results.json").read_text())["runs"][-1]
+    assert (run["processes"], run["steps"]) == (2, 2)
 
 
 def test_letters_train_with_the_same_command_and_a_checkpoint_trains_further(tmp_path, custom_folder):
