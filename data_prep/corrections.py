@@ -8,7 +8,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from huggingface_hub import CommitScheduler
+from huggingface_hub import CommitInfo, CommitOperationDelete, CommitScheduler
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import httpx
 from PIL import Image, ImageOps
@@ -45,14 +45,13 @@ class Corrections:
 
     def publish_to(self, repo_id: str, token: str | None = None) -> CommitScheduler:
         """
-        From now on, new pictures go to a dataset on the Hub every few minutes. One that gets another label later stays
-        there under the first one too: the scheduler only ever adds.
+        From now on, new pictures go to a dataset on the Hub every few minutes.
 
         Raises:
             DataError: If the Hub cannot be reached or refuses; the pictures are kept in the folder all the same.
         """
         try:
-            scheduler = CommitScheduler(
+            scheduler = _Publisher(
                 repo_id=repo_id,
                 repo_type="dataset",
                 folder_path=self.folder,
@@ -115,6 +114,24 @@ class Corrections:
                 self._bytes -= other.stat().st_size
                 other.unlink()
         return path
+
+
+class _Publisher(CommitScheduler):
+    """Adds what is new, as every scheduler, and takes off what has got another label since it was added."""
+
+    def push_to_hub(self) -> CommitInfo | None:
+        commit = super().push_to_hub()
+        moved = [path for path in self.last_uploaded if not path.exists()]
+        if moved:
+            commit = self.api.create_commit(
+                self.repo_id,
+                [CommitOperationDelete(path.relative_to(self.folder_path).as_posix()) for path in moved],
+                commit_message="Take off what has another label now",
+                repo_type=self.repo_type,
+            )
+            for path in moved:
+                del self.last_uploaded[path]
+        return commit
 
 
 def _png(image: Image.Image) -> bytes:

@@ -215,18 +215,19 @@ def test_the_readmes_line_publishes_the_space(hub, user):
     assert not any(name.startswith((".venv/", ".git/", "runs/", "corrections/")) for name in files)
 
 
-def test_corrections_reach_the_hub(hub, user, digits, tmp_path):
+def test_corrections_reach_the_hub_and_move_there_with_their_label(hub, user, digits, tmp_path):
     code = """
 import sys
 from PIL import Image
 from data_prep import Corrections
 corrections = Corrections(sys.argv[1], list("0123456789"))
 scheduler = corrections.publish_to("me/corrections")
-corrections.add(Image.open(sys.argv[2]), "7", "ada")
-scheduler.trigger().result()
+for label in sys.argv[3:]:
+    corrections.add(Image.open(sys.argv[2]), label, "ada")
+    scheduler.trigger().result()
 """
     page_of(digits, "7").save(tmp_path / "seven.png")
-    done = user("-c", code, tmp_path / "kept", tmp_path / "seven.png")
+    done = user("-c", code, tmp_path / "kept", tmp_path / "seven.png", "1", "7")
     assert done.returncode == 0, done.stderr
     (picture,) = [name for name in hub.files("me/corrections", "dataset") if name.endswith(".png")]
     assert picture.startswith("7/ada_")

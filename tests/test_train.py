@@ -237,9 +237,9 @@ def test_two_processes_train_and_write_once(tmp_path):
 
 
 @pytest.mark.slow
-def test_accelerate_launches_it(tmp_path):
+def test_accelerate_launches_two_processes(tmp_path):
     arguments = [*SMALL, "--max_steps", "2", "--eval_strategy", "no", "--output_dir", tmp_path]
-    done = python("-m", "accelerate.commands.launch", "--num_processes", "2", "--cpu", "train.py", *arguments)
+    done = python("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "train.py", *arguments)
     assert done.returncode == 0, done.stderr
     run = json.loads((tmp_path / "results.json").read_text())["runs"][-1]
     assert (run["processes"], run["steps"]) == (2, 2)
