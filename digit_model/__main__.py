@@ -12,7 +12,6 @@ import json
 import sys
 from pathlib import Path
 
-import datasets
 import transformers
 from tqdm.auto import tqdm
 
@@ -34,7 +33,6 @@ def read(args: argparse.Namespace) -> None:
     if target and target.exists() and not args.resume:
         raise ReaderError(f"{target} exists: pass --resume to go on after its rows, or name another file.")
     there = rows_there(target, files) if target else 0
-    datasets.disable_progress_bars()  # the command has one of its own
     transformers.logging.disable_progress_bar()
     load_checkpoint(args.model)  # so that a missing one is said before any process starts
     reader = NumberReader(args.model, args.device, args.batch_size, backend=args.backend)
