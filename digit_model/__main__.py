@@ -46,13 +46,16 @@ def read(args: argparse.Namespace) -> None:
     writer, unreadable = csv.DictWriter(table, COLUMNS), 0
     if there == 0:
         writer.writeheader()
+    kept = "The rows so far are kept" + ("; --resume goes on after them." if target else ".")
     try:
         for row in tqdm(rows, total=len(files), initial=there, unit="picture", disable=args.quiet):
             writer.writerow(row)
             table.flush()
             unreadable += row["error"] != ""
     except KeyboardInterrupt:
-        sys.exit("Stopped. The rows so far are kept" + ("; --resume goes on after them." if target else "."))
+        sys.exit(f"Stopped. {kept}")
+    except ReaderError as error:
+        sys.exit(f"error: {error} {kept}")
     if unreadable:
         sys.exit(f"{unreadable} of {len(files) - there} pictures could not be read; their rows say why.")
 

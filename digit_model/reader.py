@@ -170,8 +170,7 @@ def read_in_processes(reader: NumberReader, files: list[str], processes: int) ->
                 yield from rows
         except BrokenProcessPool:
             raise ReaderError(
-                "A process that read was killed, most likely for want of memory; the rows so far are kept: try "
-                "--resume with a smaller --num_proc."
+                "A process that read was killed, most likely for want of memory; try a smaller --num_proc."
             ) from None
 
 

@@ -13,9 +13,10 @@ from conftest import ROOT, call, last_words, page_of, python
 from datasets import Dataset
 from PIL import Image
 
+from digit_model import __main__ as command_line
 from digit_model import reader as reader_module
 from digit_model.__main__ import main
-from digit_model.reader import COLUMNS, NumberReader, ReaderError, find_pictures, read_in_processes
+from digit_model.reader import COLUMNS, NumberReader, find_pictures, read_in_processes
 
 
 @pytest.fixture
@@ -113,9 +114,12 @@ class Killed(NumberReader):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_process_that_is_killed_is_one_sentence(folder):
-    with pytest.raises(ReaderError, match="try --resume with a smaller --num_proc"):
-        list(read_in_processes(Killed(), find_pictures([str(folder)]), 2))
+@pytest.mark.parametrize(("target", "kept"), [(["--csv", "numbers.csv"], "kept; --resume"), ([], "kept.")])
+def test_a_process_that_is_killed_is_one_sentence(target, kept, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(command_line, "NumberReader", Killed)
+    sentence = last_words(main, "read", folder, "--num_proc", "2", "--quiet", *target)
+    assert "try a smaller --num_proc" in sentence and kept in sentence
 
 
 @pytest.mark.parametrize("content", [b"a diary\nof mine\n", b"other,columns\r\n1,2\r\n3", b"\xff\xfe\x00"])
