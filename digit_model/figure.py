@@ -16,7 +16,7 @@ def draw_reading(image: Image.Image, reading: dict, longest: int = 1024) -> Imag
         longest: Side of the figure, at most, in pixels.
 
     Returns:
-        RGB, upright: a box around every sign and the answer above it, `?` and its best guess where there is none. Where
+        RGB, upright: a box around every sign and the answer above it, the best guess with a `?` where there is none. Where
         the picture has no room for an answer, white is added at its top.
     """
     picture = upright(image).convert("RGBA")
@@ -35,7 +35,7 @@ def draw_reading(image: Image.Image, reading: dict, longest: int = 1024) -> Imag
         top, bottom = top + above, bottom + above
         color = _UNSURE if sign == UNREADABLE else _SURE
         draw.rectangle([left - line, top - line, right + line, bottom + line], outline=color, width=line)
-        text = f"{sign} ({digit['label']})" if sign == UNREADABLE else sign
+        text = digit["label"] + UNREADABLE if sign == UNREADABLE else sign
         font, place = ImageFont.load_default(size), (left, top - 2 * line)
         draw.text(place, text, fill=color, font=font, anchor="lb", stroke_width=line, stroke_fill="white")
     return figure
