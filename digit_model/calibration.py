@@ -1,6 +1,7 @@
 """Scores that mean something: fitted after training, on validation pictures, and kept in the configuration."""
 
 from collections.abc import Iterable
+from itertools import islice
 
 import numpy as np
 import torch
@@ -11,6 +12,8 @@ from transformers import Trainer
 
 from .pipeline_digit import NumberReadingPipeline, certainties
 from .results import to_scores
+
+_TOGETHER = 32  # pictures of numbers that are read at once
 
 
 def fit_temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
@@ -94,52 +97,39 @@ def fit_powers(signs: list[np.ndarray], is_right: np.ndarray) -> list[float]:
     return log_powers.exp().tolist()
 
 
-def lowest_threshold(certainty: np.ndarray, is_right: np.ndarray, right: float = 0.98) -> float:
-    """
-    The lowest certainty from which on a given share of the answers is right.
-
-    Args:
-        certainty: (N,), in [0, 1].
-        is_right: bool (N,).
-        right: That share, in [0, 1].
-
-    Returns:
-        In [0, 1]; 1 where no certainty is enough.
-    """
-    order = np.argsort(-certainty)
-    share = np.cumsum(is_right[order]) / np.arange(1, len(order) + 1)
-    enough = np.flatnonzero(share >= right)
-    return float(certainty[order][enough[-1]]) if len(enough) else 1.0
-
-
 def calibrate_numbers(reader: NumberReadingPipeline, numbers: Iterable[tuple[Image.Image, str]]) -> dict:
     """
-    Fits how sure a number is, and from where on a sign is shown, and leaves both in the model's configuration.
+    Fits how sure a number is, and leaves that in the model's configuration.
 
     Args:
         reader: Of the model.
         numbers: Pictures and what stands on them, at least one.
 
     Returns:
-        `number_powers`, `number_threshold`, `n`, and the shares `exact_match` and `coverage` of what it was fitted on.
+        `number_powers`, the `number_threshold` that there is, and of the numbers that were fitted on: `n`, and the
+        shares `exact_match`, `coverage`, that are answered without a `?`, and `selective_accuracy`, that are right of
+        these; None if there is none.
     """
-    config, signs, is_right = reader.model.config, [], []
-    for image, text in numbers:
-        _, writing, scores = reader.forward(reader.preprocess(image))["readings"][0]
-        scores, answers = scores.max(-1)
-        signs.append(np.stack([scores.numpy(), writing.scores], 1))
-        read = "".join(config.id2label[answer] for answer in answers.tolist())
-        is_right.append(read == text and not np.any(writing.lines))
+    config, signs, is_right, numbers = reader.model.config, [], [], iter(numbers)
+    while batch := list(islice(numbers, _TOGETHER)):
+        prepared = [reader.preprocess(image) for image, _ in batch]
+        outputs = reader.forward({key: [each[key] for each in prepared] for key in prepared[0]})
+        for (_, text), (_, writing, scores) in zip(batch, outputs["readings"]):
+            scores, answers = scores.max(-1)
+            signs.append(np.stack([scores.numpy(), writing.scores], 1))
+            read = "".join(config.id2label[answer] for answer in answers.tolist())
+            is_right.append(read == text and not np.any(writing.lines))
     is_right = np.array(is_right)
     config.number_powers = fit_powers(signs, is_right)
     weakest = np.array(
         [certainties(config.number_powers, *each.T).min(initial=1) if len(each) else 0 for each in signs]
     )
-    config.number_threshold = lowest_threshold(weakest, is_right)
+    is_answered = weakest >= config.number_threshold
     return {
         "number_powers": config.number_powers,
         "number_threshold": config.number_threshold,
         "n": len(is_right),
         "exact_match": float(is_right.mean()),
-        "coverage": float((weakest >= config.number_threshold).mean()),
+        "coverage": float(is_answered.mean()),
+        "selective_accuracy": float(is_right[is_answered].mean()) if is_answered.any() else None,
     }

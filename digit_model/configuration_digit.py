@@ -43,7 +43,7 @@ class DigitConfig(PreTrainedConfig):
         number_powers (`list[float]`, *optional*, defaults to `[1.0, 0.0]`):
             To which powers the scores of a sign's label and of its being one character are multiplied to its share of
             a number's score, fitted on synthetic numbers so that a score of 0.9 is right nine times in ten.
-        number_threshold (`float`, *optional*, defaults to 0.5):
+        number_threshold (`float`, *optional*, defaults to 0.95):
             Share of a number's score, in [0, 1], below which a sign is shown as unreadable.
 
     Raises:
@@ -75,7 +75,7 @@ class DigitConfig(PreTrainedConfig):
     temperature: float = 1.0
     rejection_threshold: float = 0.5
     number_powers: list[float] | tuple[float, ...] = (1.0, 0.0)
-    number_threshold: float = 0.5
+    number_threshold: float = 0.95
 
     def __post_init__(self, **kwargs):
         for part in ("ink_", "character_", ""):

@@ -16,8 +16,8 @@ def draw_reading(image: Image.Image, reading: dict, longest: int = 1024) -> Imag
         longest: Side of the figure, at most, in pixels.
 
     Returns:
-        RGB, upright: a box around every sign and the answer above it, the best guess with a `?` where there is none. Where
-        the picture has no room for an answer, white is added at its top.
+        RGB, upright: a box around every sign and above it the answer; where the model will not stand behind one, its
+        best guess with a `?`. Where the picture has no room for an answer, white is added at its top.
     """
     picture = upright(image).convert("RGBA")
     figure = Image.new("RGB", picture.size, "white")

@@ -165,8 +165,9 @@ def _numbers(results: dict) -> str:
         return ""
     table = numbers_table(results) + "\n\n" if "numbers" in results else ""
     return f"""{table}A sign of a number is shown as `?` where its share of the score is below \
-{calibration["number_threshold"]:.3f} (`config.number_threshold`): on {calibration["n"]:,} synthetic numbers of the \
-held-out digits, 98 in 100 of those shown without a `?` are right.
+{calibration["number_threshold"]:.2f} (`config.number_threshold`). Of {calibration["n"]:,} synthetic numbers of the \
+held-out digits, on which that score was fitted, {share(calibration["coverage"])} are shown without a `?`, and \
+{share(calibration["selective_accuracy"])} of these are right.
 
 """
 

@@ -14,7 +14,7 @@ from rapidfuzz.distance import Levenshtein
 from transformers import pipeline
 
 from digit_model import load_checkpoint
-from digit_model.calibration import fit_powers, lowest_threshold
+from digit_model.calibration import fit_powers
 from digit_model.characters_digit import MIN_INK, Characters, boxes_of, doubted, without_specks
 from digit_model.figure import draw_reading
 from digit_model.number_evaluation import best_text
@@ -328,9 +328,3 @@ def test_the_powers_make_numbers_as_sure_as_they_are_right():
     for low, high in ((0.2, 0.5), (0.5, 0.7), (0.7, 0.9)):
         chosen = (scores > low) & (scores <= high)
         assert scores[chosen].mean() == pytest.approx(is_right[chosen].mean(), abs=0.05)
-
-
-def test_the_threshold_is_the_lowest_from_which_enough_is_right():
-    certainty = np.array([0.9, 0.8, 0.7, 0.6, 0.5])
-    assert lowest_threshold(certainty, np.array([1, 1, 1, 0, 0], dtype=bool), right=0.7) == 0.6
-    assert lowest_threshold(certainty, np.array([0, 0, 0, 0, 0], dtype=bool), right=0.7) == 1

@@ -156,6 +156,16 @@ def test_the_writers_own_pen_keeps_its_width():
     assert ink[54:74].sum(1).mean() == pytest.approx(16, abs=3)
 
 
+@pytest.mark.parametrize("hole, is_rewritten", [(0.0, True), (0.45, False), (1.0, True)])
+def test_a_loop_that_another_pen_could_close_keeps_the_writers_own(hole, is_rewritten):
+    loop = torch.zeros(1, 1, 28, 28)
+    loop[..., 8:20, 8:20] = 1
+    loop[..., 11:17, 11:17] = hole
+    place = torch.tensor([[64.0, 64.0]]), torch.tensor([112.0]), (128, 128)
+    own, other = (write(loop, torch.tensor([width]), *place) for width in (0.0, 5.0))
+    assert torch.equal(own, other) != is_rewritten
+
+
 def test_no_frames_are_no_pages():
     assert write(torch.zeros(0, 1, 28, 28), torch.zeros(0), torch.zeros(0, 2), torch.zeros(0), (64, 64)).shape == (
         0,

