@@ -7,7 +7,7 @@ Trains the digit model: arguments -> data -> Trainer -> evaluation -> checkpoint
     python train.py --resume_from_checkpoint               # goes on where a killed run was
     python train.py --seeds 1 2 3 4 5                      # five runs, their mean and their spread
     python train.py --hyperparameter_search 20             # looks for a better learning rate first
-    torchrun --nproc_per_node 2 train.py                   # two processes; accelerate launch works as well
+    torchrun --nproc_per_node 2 train.py                   # two processes; accelerate launch --multi_gpu as well
 
 Every flag of transformers' TrainingArguments works; `python train.py --help` lists them.
 """
@@ -185,7 +185,7 @@ class Data(NamedTuple):
     Attributes:
         labels: The name of each index.
         splits: Split -> source -> its pictures, as the merged dataset has them; "pages" are synthetic ones.
-        practice: What is learned from, beside the training pictures that which is drawn.
+        practice: What is learned from: the training pictures, and what is drawn beside them.
         digits: All validation pictures that are not synthetic.
         held_out: The same as they came, for the report.
         not_digits: Kinds of pictures that show none of the labels, for the threshold.

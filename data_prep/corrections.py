@@ -68,13 +68,14 @@ class Corrections:
 
     def labels_in(self, number: str) -> list[str]:
         """
-        A number, with or without spaces -> the label of each of its digits, the longest that fits first.
+        A number, with or without spaces -> the label of each of its digits, the longest that fits first; ১২ says 12.
 
         Raises:
             DataError: If a sign of it is none of `labels`.
         """
         known = "|".join(re.escape(label) for label in sorted(self.labels, key=len, reverse=True))
         signs = re.findall(rf"{known}|\S", number)
+        signs = [str(int(sign)) if sign.isdecimal() and sign not in self.labels else sign for sign in signs]
         for sign in signs:
             self._check(sign)
         return signs

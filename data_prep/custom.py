@@ -2,7 +2,7 @@
 Custom labelled pictures: an image folder, a ZIP of one, a parquet file, or a dataset on the Hub.
 
 In a folder or ZIP the folder that a picture lies in is its label, `<label>/<name>.png`. Where a name starts with
-`<writer>_`, that is who wrote it.
+`<writer>_`, that is who wrote it, but for names that start with the label.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ import shutil
 import struct
 import tempfile
 import zipfile
+import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -37,8 +38,11 @@ MAX_PICTURE_BYTES = 100 * 2**20
 MIN_SIDE, MAX_PIXELS = 4, 100_000_000
 """Nothing can be read from fewer pixels, and more of them fill the memory."""
 
-OF_PILLOW = (PIL.Image.DecompressionBombError, struct.error)
-"""What a damaged picture may raise beside errors of Python's own."""
+DAMAGE = (
+    *(OSError, ValueError, SyntaxError, RuntimeError, IndexError, EOFError, struct.error),
+    *(PIL.Image.DecompressionBombError, zipfile.BadZipFile, zlib.error),
+)
+"""What reading a damaged picture, or unpacking it, may raise."""
 
 
 class Entry(NamedTuple):
@@ -121,12 +125,12 @@ def _in_zip(path: Path) -> Iterator[Entry]:
 def _file_entry(name: str, size: int, read: Callable[[], bytes]) -> Iterator[Entry]:
     path = PurePosixPath(name)
     if not path.name.startswith((".", "Thumbs.db")) and "__MACOSX" not in path.parts:  # file managers leave these
-        yield Entry(name, path.parent.name, _writer_of(path.name), "train", size, read)
+        yield Entry(name, path.parent.name, _writer_of(path.name, path.parent.name), "train", size, read)
 
 
-def _writer_of(name: str) -> str:
+def _writer_of(name: str, label: str) -> str:
     match = re.match(r"([^_.]+)_", name)
-    return match[1] if match else ""
+    return match[1] if match and match[1] != label else ""
 
 
 def _open_dataset(source: str, path: str, **options) -> tuple[object, Iterable[Entry]]:
@@ -152,7 +156,7 @@ def _in_dataset(source: str, dataset: DatasetDict) -> Iterator[Entry]:
             text = "" if row[label] is None else str(row[label])
             if isinstance(features[label], ClassLabel):
                 text = features[label].int2str(row[label]) if text not in ("", "-1") else ""
-            writer = str(row.get("writer") or _writer_of(name))
+            writer = str(row.get("writer") or _writer_of(name, text))
             part = "test" if split == "test" else "train"
             yield Entry(name, text, writer, part, len(row[image]["bytes"] or b""), partial(_bytes_of, row[image]))
 
@@ -179,7 +183,7 @@ def _write(
                 if entry.split not in tables:
                     tables[entry.split] = ArrowWriter(features=FEATURES, path=f"{scratch}/{entry.split}.arrow")
                 row = {"label": entry.label, "source": source, "writer": entry.writer}
-                tables[entry.split].write({"image": {"bytes": picture, "path": entry.name}, **row})
+                tables[entry.split].write({"image": {"bytes": picture, "path": _encodable(entry.name)}, **row})
                 read += 1
             reports.append(_report(source, read, skipped))
             if not read:
@@ -193,6 +197,11 @@ def _write(
             os.replace(f"{scratch}/done", folder)
         except OSError:  # another process has written the same in the meantime
             shutil.rmtree(f"{scratch}/done")
+
+
+def _encodable(name: str) -> str:
+    """A file's name, which on Linux may be no text in UTF-8."""
+    return name.encode(errors="replace").decode()
 
 
 def _inspect(entry: Entry, labels: list[str] | None, seen: dict[bytes, str]) -> tuple[bytes, str | None]:
@@ -217,7 +226,7 @@ def _inspect(entry: Entry, labels: list[str] | None, seen: dict[bytes, str]) -> 
     except PIL.UnidentifiedImageError:
         is_named_as_one = PurePosixPath(entry.name).suffix.lower() in PIL.Image.registered_extensions()
         return b"", "unreadable" if is_named_as_one else "that are no pictures"
-    except (OSError, ValueError, SyntaxError, RuntimeError, zipfile.BadZipFile, *OF_PILLOW):
+    except DAMAGE:
         return b"", "unreadable"
     if is_blank:
         return b"", "empty"
@@ -253,5 +262,6 @@ def _digests(mnist: DatasetDict | None) -> dict[bytes, str]:
 def _report(source: str, read: int, skipped: dict[str, list[str]]) -> str:
     lines = [f"{source}: {read:,} pictures read"]
     for reason, names in skipped.items():
-        lines.append(f"  {len(names):,} skipped {reason}: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}")
+        first = ", ".join(map(_encodable, names[:3]))
+        lines.append(f"  {len(names):,} skipped {reason}: {first}{', ...' if len(names) > 3 else ''}")
     return "\n".join(lines)

@@ -99,8 +99,8 @@ def hold_out(rows: Dataset, fraction: float, seed: int) -> tuple[Dataset, Datase
     """
     Splits rows into those to keep and those to hold out, source by source.
 
-    Where a source knows two writers or more, whole writers are held out, drawn at random until they make up the
-    fraction; of all other rows every label gives its share.
+    Where a source knows several writers, whole writers are held out, drawn at random until they make up the fraction,
+    as long as that leaves half of the rows; of all other rows every label gives its share.
 
     Args:
         rows: With the columns `label`, `source` and `writer`.
@@ -116,8 +116,9 @@ def hold_out(rows: Dataset, fraction: float, seed: int) -> tuple[Dataset, Datase
     for _, source in table.groupby("source", sort=True):
         is_named = source["writer"] != ""
         if source.loc[is_named, "writer"].nunique() > 1:
-            held[_choose_writers(source[is_named], fraction, random)] = True
-            source = source[~is_named]
+            of_writers = _choose_writers(source[is_named], fraction, random)
+            held[of_writers] = True
+            source = source[~is_named] if len(of_writers) else source
         if len(source):
             held[_choose_stratified(source, fraction, random)] = True
     if held.all() or not held.any():
@@ -128,8 +129,13 @@ def hold_out(rows: Dataset, fraction: float, seed: int) -> tuple[Dataset, Datase
 def _choose_writers(source: pd.DataFrame, fraction: float, random: np.random.Generator) -> np.ndarray:
     counts = source["writer"].value_counts().sort_index()
     counts = counts.iloc[random.permutation(len(counts))]
-    enough = int((counts.cumsum() < fraction * len(source)).sum()) + 1
-    chosen = counts.index[: min(enough, len(counts) - 1)]
+    wanted, most, chosen = fraction * len(source), max(2 * fraction, 0.5) * len(source), []
+    for writer, count in counts.items():
+        held = counts[chosen].sum()
+        if held < wanted and held + count <= most:
+            chosen.append(writer)
+    if counts[chosen].sum() < wanted / 2:  # nearly all is by one, as where IMG_1.jpg and one other name are
+        chosen = []
     return source.index[source["writer"].isin(chosen)].to_numpy()
 
 

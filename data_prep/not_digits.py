@@ -10,12 +10,11 @@ import datasets
 import matplotlib
 import numpy as np
 import torch
-from datasets import Dataset, load_dataset
-from datasets.data_files import EmptyDatasetError
-from datasets.exceptions import DatasetNotFoundError
+from datasets import Dataset
 from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageFont, ImageOps
 
+from .custom import DAMAGE
 from .drawing import FINE, canvas, curve, pen
 from .errors import DataError
 from .lines import MARK_KINDS, NOBODYS_DIGITS, marks
@@ -61,7 +60,7 @@ def not_digits(count: int, labels: list[str], split: str = "train", seed: int = 
     fonts = [path for pattern in _FONTS[split] for path in sorted(_font_folder().glob(pattern))]
     with_letters = all(label.isdecimal() for label in labels)
     glyphs = {path: [char for char in _characters(path) if with_letters or not char.isalpha()] for path in fonts}
-    scribbles = [_scribble, _loops, _hatching, _blots, _noise, _dashes]
+    scribbles = [*SCRIBBLES, _noise]
     frames = np.empty((count, 1, FRAME_SIZE, FRAME_SIZE), dtype=np.uint8)
     for frame in frames:
         kind, path = random.random(), fonts[random.integers(len(fonts))]
@@ -84,16 +83,17 @@ def read_not_digits(folder: str) -> Dataset:
     Raises:
         DataError: If the folder, and those in it, hold no picture, or one that cannot be read.
     """
-    try:
-        rows = load_dataset("imagefolder", data_dir=folder, split="train", drop_labels=True)
-    except (DatasetNotFoundError, EmptyDatasetError, FileNotFoundError, ValueError):
-        raise DataError(f"{folder} holds no pictures; name a folder of pictures that show no digit.") from None
-    for row in rows.cast_column("image", datasets.Image(decode=False)):
+    suffixes = Image.registered_extensions()
+    files = sorted(str(file) for file in Path(folder).rglob("[!.]*") if file.suffix.lower() in suffixes)
+    if not files:
+        raise DataError(f"{folder} holds no pictures; name a folder of pictures that show no digit.")
+    for file in files:
         try:
-            Image.open(row["image"]["path"]).load()
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-            raise DataError(f"{row['image']['path']} cannot be read; take it out of {folder}.") from None
-    return rows.add_column("label", [-1] * len(rows))
+            Image.open(file).load()
+        except DAMAGE:
+            raise DataError(f"{file} cannot be read; take it out of {folder}.") from None
+    rows = Dataset.from_dict({"image": files, "label": [-1] * len(files)})
+    return rows.cast_column("image", datasets.Image())
 
 
 def _font_folder() -> Path:
@@ -202,3 +202,7 @@ def _noise(random: np.random.Generator) -> Image.Image:
     grain = Image.fromarray(random.integers(0, 256, (cells, cells), dtype=np.uint8))
     grain = grain.resize((FRAME_SIZE, FRAME_SIZE), Image.Resampling.BICUBIC)
     return grain.point(lambda value: max(0, (value - 110) * 2))
+
+
+SCRIBBLES = (_scribble, _loops, _hatching, _blots, _dashes)
+"""Each draws a frame of what is neither a sign nor noise."""

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from .mnist import FRAME_SIZE
-from .not_digits import not_digits
+from .not_digits import SCRIBBLES
 from .pages import Pages
 
 
@@ -31,9 +31,9 @@ def noise(count: int, seed: int = 0) -> list[Image.Image]:
 
 
 def scribbles(count: int, seed: int = 0) -> list[Image.Image]:
-    """Symbols of fonts that are in no training picture, marks and scribbles, as frames."""
-    frames = not_digits(count, ["a"], "validation", seed)  # as for a model of letters, or there were letters as well
-    return [Image.fromarray(frame) for frame in frames[:, 0].numpy()]
+    """Lines that wander, hatching, blots and dashes, as frames: of the kinds that are practised on, but others."""
+    random = np.random.default_rng(seed)
+    return [SCRIBBLES[random.integers(len(SCRIBBLES))](random) for _ in range(count)]
 
 
 KINDS = {"blank": blanks, "noise": noise, "scribble": scribbles}

@@ -37,7 +37,7 @@ class PageBatch(NamedTuple):
 
     @property
     def is_single(self) -> torch.Tensor:
-        """bool (N,), whether the page shows the one character of its frame and no other."""
+        """bool (N,), whether one character is to be read: what the border cuts off of a neighbour does not count."""
         return (self.characters > -2).sum(1) == 1
 
     @property

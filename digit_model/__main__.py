@@ -42,7 +42,8 @@ def read(args: argparse.Namespace) -> None:
         rows = read_in_processes(reader, files_left, processes)
     else:
         rows = reader.read(zip(files_left, files_left))
-    table = target.open("a", newline="", encoding="utf-8") if target else sys.stdout
+    sys.stdout.reconfigure(errors="surrogateescape")  # a file's name may be no text in UTF-8
+    table = target.open("a", newline="", encoding="utf-8", errors="surrogateescape") if target else sys.stdout
     writer, unreadable = csv.DictWriter(table, COLUMNS), 0
     if there == 0:
         writer.writeheader()
@@ -73,10 +74,10 @@ def evaluate(args: argparse.Namespace) -> None:
         raise CheckpointError(f"{args.model} has no results.json to add to; name a folder that train.py has written.")
     model, processor = load_checkpoint(args.model)
     reader = PIPELINES[args.task](model=model, image_processor=processor, device=args.device)
-    measured, names = {}, [Path(dataset).name for dataset in args.datasets]
-    for dataset in args.datasets:
+    measured, names = {}, [_name_of(dataset) for dataset in args.datasets]
+    for dataset, name in zip(args.datasets, names):
         rows = load_labelled(dataset, args.split)
-        name = dataset if names.count(Path(dataset).name) > 1 else Path(dataset).name
+        name = dataset if names.count(name) > 1 else name
         folder = Path(args.report or "", name.strip("./").replace("/", "_") if len(args.datasets) > 1 else "")
         measured[name] = TASKS[args.task](name, rows, reader, args.batch_size, folder if args.report else None)
         if args.report:
@@ -86,6 +87,11 @@ def evaluate(args: argparse.Namespace) -> None:
         Path(args.json).write_text(json.dumps(measured, indent=2) + "\n")
     if args.update_card:
         add_to_card(Path(args.model), "evaluation" if args.task == "image-classification" else "numbers", measured)
+
+
+def _name_of(dataset: str) -> str:
+    path = Path(dataset)
+    return (path.resolve() if path.exists() else path).name
 
 
 TASKS = {"image-classification": evaluate_digits, "number-reading": evaluate_numbers}
@@ -122,7 +128,7 @@ def main() -> None:
     command.add_argument("--csv", metavar="FILE", help="write the rows there instead of printing them")
     command.add_argument("--resume", action="store_true", help="go on after the rows that the file has")
     command.add_argument(
-        "--num_proc", type=positive, help="processes that read side by side; one for every CPU if none"
+        "--num_proc", type=positive, help="processes that read side by side; as many as pay if none, up to every CPU"
     )
     command.add_argument("--backend", choices=["torch", "onnx"], default="torch", help="what runs the networks")
     command.add_argument("--quiet", action="store_true", help="show no progress bar")

@@ -29,7 +29,7 @@ class Answer:
         frames: (K, 1, frame_size, frame_size) in [0, 1], what the classifier looked at, in the order of the text.
         weakest: Which of them it is least sure of.
         characters: K pictures, each character on its own as it is on the picture.
-        figure: The picture with a box around each character and the answer above it.
+        figure: The picture; of a number, with a box around each character and the answer above it.
         looks: The ink and the frames, None where there is no ink.
     """
 

@@ -44,10 +44,10 @@ def fit_temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
 
 def rejection_threshold(scores: list[np.ndarray], answered: float = 0.01) -> float:
     """
-    The lowest top score that only a given share of the pictures without any digit reach, of each kind of them.
+    The lowest top score that only a given share of the pictures without any digit reach, of each set of them.
 
     Args:
-        scores: Of each kind, (N,), the top score of each picture: many letters do not make up for few scribbles.
+        scores: Of each set of pictures, (N,), the top score of each one: a large set does not make up for a small one.
         answered: The share that may still be answered, in [0, 1).
     """
     return max(float(np.quantile(each, 1 - answered, method="higher")) for each in scores)

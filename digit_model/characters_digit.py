@@ -33,7 +33,8 @@ class Characters(NamedTuple):
         owner: int32 (H, W), the number of the character that each pixel belongs to, from 1 on, 0 for none.
         boxes: int64 (K, 4), top, left, bottom and right of each, the last two exclusive.
         scores: float (K,), in [0, 1], how sure it is that each is one character.
-        pointed: float32 (H, W, 2), row and column where each of their pixels takes its character's centre to be.
+        pointed: float32 (H, W, 2), row and column where each of their pixels takes its character's centre to be, on the
+            network's maps.
         marks: float32 (H, W), in [0, 1], how sure it is that the ink of each pixel belongs to no character.
     """
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from huggingface_hub.utils import httpx
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from transformers.image_processing_backends import PilBackend
 from transformers.image_processing_base import BatchFeature
 from transformers.image_utils import PILImageResampling, SizeDict
@@ -24,6 +24,10 @@ SHRINK_UP_TO = 3
 
 MIN_SIDE = 4
 """In pixels; nothing can be read from less."""
+
+
+DAMAGE = (OSError, SyntaxError, ValueError, RuntimeError, IndexError, EOFError, Image.DecompressionBombError)
+"""What Pillow's readers raise where a file is damaged."""
 
 
 class UnreadableImageError(ValueError):
@@ -64,8 +68,15 @@ def open_image(source: str | Path | BytesIO | Image.Image, min_side: int | None 
         raise UnreadableImageError(f"{name} is not a picture that can be read; save it as PNG or JPEG.") from None
     except httpx.HTTPError as error:
         raise UnreadableImageError(f"{source} cannot be fetched ({error}); check the address.") from None
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+    except DAMAGE as error:
         raise UnreadableImageError(f"{name} cannot be read ({error}); save it again as PNG or JPEG.") from None
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """Every file in a folder and those within that has the name of a picture, in their order, but for hidden ones."""
+    suffixes = {suffix for suffix, format in Image.registered_extensions().items() if format in Image.OPEN}
+    files = folder.rglob("[!.]*")
+    return sorted(file for file in files if file.suffix.lower() in suffixes and not file.is_dir())
 
 
 def _check_size(image: Image.Image, name: str) -> Image.Image:
@@ -93,8 +104,14 @@ def _fetch(source: str) -> str | BytesIO:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """A picture as a person sees it, turned as its EXIF tag says; 16 bit, which Pillow would cut off, become 8."""
+    """
+    A picture as a person sees it, turned as its EXIF tag says; 16 bit, which Pillow would cut off, become 8, and LAB,
+    which it converts by a profile only, RGB.
+    """
     image = ImageOps.exif_transpose(image)
+    if image.mode == "LAB":
+        profiles = (ImageCms.createProfile(name) for name in ("LAB", "sRGB"))
+        return ImageCms.profileToProfile(image, *profiles, outputMode="RGB")
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
         return Image.fromarray(_to_uint8(np.asarray(image)))
     return image

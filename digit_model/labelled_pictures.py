@@ -1,15 +1,18 @@
 """Labelled pictures to measure a model on, from wherever people keep them."""
 
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 from zipfile import BadZipFile
 
 import pandas as pd
-from datasets import ClassLabel, Dataset, DatasetDict, DownloadManager, Image, load_dataset
+from datasets import ClassLabel, Dataset, DatasetDict, DownloadConfig, DownloadManager, Image, load_dataset
 from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import httpx
+
+from .image_processing_digit import pictures_in
 
 _LABELS = ("label", "labels", "text")
 _LOAD_ERRORS = (
@@ -57,6 +60,8 @@ def load_labelled(source: str, split: str | None = None) -> Dataset:
     """
     try:
         splits = _load(Path(source))
+    except DatasetError:
+        raise
     except _LOAD_ERRORS as e:
         reason = (str(e).strip() or type(e).__name__).split("\n")[0].rstrip(".")
         raise DatasetError(
@@ -81,17 +86,36 @@ def _load(path: Path) -> DatasetDict:
     if path.suffix == ".parquet":
         return load_dataset("parquet", data_files=str(path))
     if path.suffix.lower() == ".zip":
-        path = Path(DownloadManager().extract(str(path)))  # datasets 5.2 takes the archive's folder for the label
+        again = DownloadConfig(force_extract=True)  # it may have changed since
+        path = Path(DownloadManager(download_config=again).extract(str(path)))
+        inside = list(path.iterdir())
+        path = inside[0] if len(inside) == 1 and inside[0].is_dir() else path
     for name in ("metadata.jsonl", "metadata.csv"):
         if (path / name).exists():
             return DatasetDict(train=_load_metadata(path, name))
     if path.is_dir() and not any(path.rglob("*.parquet")):
-        has_metadata = any(path.rglob("metadata.*"))
-        return load_dataset("imagefolder", data_dir=str(path), drop_labels=None if has_metadata else False)
+        if any(path.rglob("metadata.*")):
+            return load_dataset("imagefolder", data_dir=str(path))
+        return _load_folder(path)
     if path.exists():  # a colon may stand in its name, and does on Windows
         return load_dataset(str(path))
     name, _, config = str(path).partition(":")
     return load_dataset(name, config or None)
+
+
+def _load_folder(folder: Path) -> DatasetDict:
+    """Pictures by the folder they lie in; `datasets` would take test_1.png for all that there is to a test split."""
+    inside = {each.name: each for each in folder.iterdir() if each.is_dir()}
+    splits = inside if inside and set(inside) <= {"train", "validation", "test"} else {"train": folder.resolve()}
+    return DatasetDict({split: _labelled_by_folder(each) for split, each in splits.items()})
+
+
+def _labelled_by_folder(folder: Path) -> Dataset:
+    files = pictures_in(folder)
+    if not files:
+        raise DatasetError(f"{folder} holds no pictures; name an image folder, <label>/<name>.png.")
+    rows = Dataset.from_dict({"image": list(map(str, files)), "label": [file.parent.name for file in files]})
+    return rows.cast_column("image", Image())
 
 
 def _load_metadata(folder: Path, name: str) -> Dataset:
@@ -101,9 +125,12 @@ def _load_metadata(folder: Path, name: str) -> Dataset:
     """
     is_csv = name.endswith(".csv")
     file = folder / name
-    table = pd.read_csv(file, dtype=str) if is_csv else pd.read_json(file, lines=True, dtype=False)
-    if "file_name" not in table or table["file_name"].isna().any():
-        raise DatasetError(f"{file} needs a file_name in every line.")
+    read = partial(pd.read_csv, dtype=str) if is_csv else partial(pd.read_json, lines=True, dtype=False)
+    table = read(file, encoding="utf-8-sig")
+    needed = ["file_name", *[name for name in _LABELS if name in table][:1]]
+    for name in needed:
+        if name not in table or table[name].isna().any() or not len(table):
+            raise DatasetError(f"{file} needs a {name} in every line.")
     labels = {name: table[name].astype(str).tolist() for name in _LABELS if name in table}
     rows = Dataset.from_dict({"image": [str(folder / name) for name in table["file_name"]]} | labels)
     return rows.cast_column("image", Image())
@@ -118,6 +145,8 @@ def with_text_labels(rows: Dataset, source: str = "the dataset") -> Dataset:
     feature = rows.features[labels[0]]
     texts = rows[labels[0]]
     is_index = isinstance(feature, ClassLabel)
+    if None in texts:
+        raise DatasetError(f"{source} has pictures without a label: give each one, or take them out.")
     texts = [str(text) if text == -1 or not is_index else feature.int2str(text) for text in texts]
     rows = rows.select_columns(images[:1]).rename_columns({images[0]: "image"} if images[0] != "image" else {})
     return rows.cast_column("image", Image(decode=False)).add_column("label", texts)

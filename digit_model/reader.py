@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from .checkpoint import PRETRAINED, load_checkpoint
-from .image_processing_digit import UnreadableImageError
+from .image_processing_digit import UnreadableImageError, pictures_in
 from .memory import keep_freed_memory
 from .onnx_runtime import need, on_onnx_runtime
 from .pipeline_digit import NumberReadingPipeline
@@ -135,17 +135,17 @@ def find_pictures(places: list[str]) -> list[str]:
     Files as they are, and every picture in folders and those within, by name.
 
     Raises:
-        ReaderError: If a place does not exist, or a folder has no picture.
+        ReaderError: If a folder has no picture. A file that does not exist is kept, and becomes a row with its error.
     """
-    suffixes, found = set(Image.registered_extensions()), []
+    found = []
     for place in map(Path, places):
         if place.is_dir():
-            inside = sorted(str(path) for path in place.rglob("*") if path.suffix.lower() in suffixes)
+            inside = [str(path) for path in pictures_in(place)]
             if not inside:
                 raise ReaderError(f"The folder {place} holds no pictures; name one that does.")
             found += inside
         else:
-            found.append(str(place))  # a missing file is a row with its error
+            found.append(str(place))
     return found
 
 
@@ -208,7 +208,7 @@ def rows_there(path: Path, files: list[str]) -> int:
         return 0
     content = path.read_bytes()
     whole, ending, _ = content.rpartition(b"\r\n")  # within a text lines end otherwise
-    table = csv.DictReader(StringIO((whole + ending).decode("utf-8", "replace"), newline=""))
+    table = csv.DictReader(StringIO((whole + ending).decode("utf-8", "surrogateescape"), newline=""))
     names = [row["file"] for row in table] if table.fieldnames == COLUMNS else []
     is_begun = ",".join(COLUMNS).startswith(content.decode("utf-8", "replace"))
     if not (table.fieldnames == COLUMNS or is_begun) or names != files[: len(names)]:

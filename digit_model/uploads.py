@@ -8,6 +8,9 @@ from pathlib import Path, PurePosixPath
 
 from .image_processing_digit import UnreadableImageError
 
+DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, EOFError, ValueError)
+"""What unpacking a damaged or an encrypted archive may raise."""
+
 MAX_PICTURES = 1000
 """That are read at once."""
 
@@ -60,10 +63,21 @@ def _members(path: Path) -> Iterator[tuple[str, BytesIO | UnreadableImageError]]
                 if member.file_size > MAX_MEMBER_BYTES:
                     yield name, UnreadableImageError(f"{name} has more than {MAX_MEMBER_BYTES >> 20} MB.")
                 else:
-                    yield name, BytesIO(archive.read(member))
-    except (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, EOFError, ValueError) as error:
-        reason = str(error).split("\n")[0].rstrip(".") or type(error).__name__
-        yield path.name, UnreadableImageError(f"{path.name} cannot be unpacked ({reason}).")
+                    yield name, _unpacked(archive, member, name)
+    except DAMAGE as error:
+        yield path.name, _not_unpacked(path.name, error)
+
+
+def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> BytesIO | UnreadableImageError:
+    try:
+        return BytesIO(archive.read(member))
+    except DAMAGE as error:
+        return _not_unpacked(name, error)
+
+
+def _not_unpacked(name: str, error: Exception) -> UnreadableImageError:
+    reason = str(error).split("\n")[0].rstrip(".") or type(error).__name__
+    return UnreadableImageError(f"{name} cannot be unpacked ({reason}).")
 
 
 def _is_content(member: zipfile.ZipInfo) -> bool:

@@ -1,5 +1,5 @@
 """
-What each part of the recipe buys, on pictures that nothing was trained or chosen on.
+What each part of the recipe buys, on pictures that nothing was trained on.
 
     python tests/ablation.py parts PHOTOS --mnist ... --custom_data ... --max_steps 300 --output_dir runs/ablation
     python tests/ablation.py hands CUSTOM_DIGITS --mnist ... --max_steps 300 --output_dir runs/ablation

@@ -54,6 +54,10 @@ def test_a_number_is_corrected_label_by_label_however_long_they_are(tmp_path):
         corrections.labels_in("kas10")
 
 
+def test_a_number_may_be_written_in_bangla(tmp_path):
+    assert Corrections(tmp_path, LABELS).labels_in("১০ ২") == ["1", "0", "2"]
+
+
 def test_a_full_folder_takes_no_more_and_says_so(digits, tmp_path):
     corrections = Corrections(tmp_path, LABELS, max_bytes=1000)
     corrections.add(digits[0], "0", "ada")

@@ -1,4 +1,5 @@
 import shutil
+import sys
 import zipfile
 
 import pyarrow.parquet
@@ -31,6 +32,30 @@ def test_the_writer_stands_before_the_underscore(custom_folder):
     scan(PILImage.new("L", (28, 28), 90)).save(custom_folder / "0" / "nobody.png")
     data, _ = read_custom([str(custom_folder)], LABELS)
     assert set(data["train"]["writer"]) == {"ada", "bo", "cy", "di", ""}
+
+
+def test_a_name_that_begins_with_the_label_tells_no_writer(custom_folder):
+    for file in list(custom_folder.rglob("*.png")):
+        file.rename(file.with_name(f"{file.parent.name}_{file.name}"))
+    data, _ = read_custom([str(custom_folder)], LABELS)
+    assert set(data["train"]["writer"]) == {""}
+
+
+def test_a_damaged_member_of_a_zip_is_skipped(custom_folder, tmp_path):
+    archive = zip_of(custom_folder, tmp_path / "custom.zip")
+    content = bytearray(archive.read_bytes())
+    content[80:100] = bytes(20)
+    archive.write_bytes(content)
+    _, report = read_custom([str(archive)], LABELS)
+    assert "39 pictures read" in report and "1 skipped unreadable" in report
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="names are text elsewhere")
+def test_a_name_that_is_no_text_is_a_name(custom_folder):
+    file = next(custom_folder.rglob("*.png"))
+    file.rename(file.with_name("caf\udce9.png"))
+    data, report = read_custom([str(custom_folder)], LABELS)
+    assert len(data["train"]) == 40 and "40 pictures read" in report
 
 
 def test_a_parquet_file_keeps_labels_and_writers(custom_folder, tmp_path):

@@ -105,6 +105,43 @@ def test_a_dataset_in_the_layout_of_the_hub_is_measured_on_its_test_split(tmp_pa
     assert json.loads((tmp_path / "figures.json").read_text())["mnist"]["n"] == 300
 
 
+def test_every_picture_counts_whatever_its_name_says_of_splits(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "scans [test]")
+    for number, file in enumerate(sorted(copy.rglob("*.png"))[:5]):
+        file.rename(file.with_name(f"test_{number}.png"))
+    (copy / "3" / "._0.png").write_bytes(b"left by a Mac")
+    assert "| scans [test] | 30 |" in evaluate(copy)
+
+
+def test_folders_named_for_splits_are_splits(folder, tmp_path):
+    for split in ("train", "test"):
+        shutil.copytree(folder, tmp_path / "mine" / split)
+    shutil.rmtree(tmp_path / "mine" / "test" / "cat")
+    assert "| mine | 30 |" in evaluate(tmp_path / "mine") and "cat" not in evaluate(tmp_path / "mine")
+
+
+def test_a_zip_that_has_changed_is_measured_anew(folder, tmp_path):
+    for count in (10, 20):
+        with zipfile.ZipFile(tmp_path / "scans.zip", "w") as archive:
+            for file in sorted(folder.glob("[0-9]/*.png"))[:count]:
+                archive.write(file, file.relative_to(folder))
+        assert f"| scans.zip | {count} |" in evaluate(tmp_path / "scans.zip")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("metadata.jsonl", '{"file_name": "0.png", "label": 7}\n{"file_name": "1.png"}\n', "needs a label in every"),
+        ("metadata.csv", "file_name,label\n0.png,3\n1.png,\n", "needs a label in every line"),
+        ("metadata.csv", "file_name,label\n", "needs a file_name in every line"),
+        ("metadata.csv", "name,label\n0.png,3\n", "needs a file_name in every line"),
+    ],
+)
+def test_a_line_without_a_name_or_label_is_one_sentence(name, content, sentence, tmp_path):
+    (tmp_path / name).write_text(content)
+    assert sentence in last_words(main, "evaluate", tmp_path)
+
+
 def test_an_unreadable_picture_is_named_and_the_others_are_measured(folder, tmp_path):
     copy = shutil.copytree(folder, tmp_path / "copy")
     (copy / "3" / "broken.png").write_bytes(b"no picture")

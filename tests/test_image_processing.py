@@ -74,7 +74,7 @@ def test_the_same_picture_from_a_file_an_array_and_a_tensor_is_the_same_page(dig
         assert np.array_equal(page_of(other), page_of(image))
 
 
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "CMYK", "P", "1", "LA", "I;16", "I", "F"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "CMYK", "P", "1", "LA", "LAB", "I;16", "I", "F"])
 def test_every_mode_shows_dark_ink_on_light_paper(digits, mode):
     image = scan(digits[5])
     if mode == "I;16":

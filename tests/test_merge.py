@@ -91,6 +91,13 @@ def test_those_whose_writer_is_unknown_are_no_writer():
     assert not set(kept["writer"]) & set(held["writer"]) - {""}
 
 
+@pytest.mark.parametrize("split_seed", range(4))
+def test_a_writer_of_nearly_all_pictures_is_not_held_out(split_seed):
+    rows = {"label": [0, 1] * 30, "source": ["mine"] * 60, "writer": ["IMG"] * 59 + ["Screenshot"]}
+    _, held = hold_out(Dataset.from_dict(rows), 0.1, split_seed)
+    assert len(held) == 6 and set(held["label"]) == {0, 1}
+
+
 def test_mnist_does_not_go_with_other_labels():
     with pytest.raises(DataError, match="MNIST has no labels a, b"):
         merge(args(), labels=["a", "b"], say=silent)

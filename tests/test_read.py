@@ -109,6 +109,23 @@ def test_a_stop_by_the_user_is_one_among_several_processes_too(folder, tmp_path)
     assert 8 < len(rows) < 400 and {row["text"] for row in rows} == {"01"}
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="names are text elsewhere")
+def test_a_name_that_is_no_text_is_a_row_to_go_on_after(folder, tmp_path):
+    (folder / "0.png").rename(folder / "0\udce9.png")
+    last_words(main, "read", folder, "--csv", tmp_path / "numbers.csv", "--quiet")
+    call(main, "read", folder, "--csv", tmp_path / "numbers.csv", "--quiet", "--resume")
+    rows = csv.DictReader((tmp_path / "numbers.csv").open(newline="", errors="surrogateescape", encoding="utf-8"))
+    assert [row["text"] for row in rows] == EXPECTED
+
+
+def test_what_only_looks_like_a_picture_is_passed_over(folder):
+    found = find_pictures([str(folder)])
+    (folder / "folder.png").mkdir()
+    (folder / "._0.png").write_bytes(b"left by a Mac")
+    (folder / "letter.pdf").write_bytes(b"%PDF")
+    assert find_pictures([str(folder)]) == found
+
+
 class Killed(NumberReader):
     def read(self, pictures):
         os.kill(os.getpid(), signal.SIGKILL)

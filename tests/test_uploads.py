@@ -66,5 +66,16 @@ def test_a_damaged_archive_and_an_empty_one_say_so(archive, tmp_path):
     content = bytearray((tmp_path / "scans.zip").read_bytes())
     content[40:60] = bytes(20)
     (tmp_path / "scans.zip").write_bytes(content)
-    assert "scans.zip cannot be unpacked" in sentences(brought_pictures([path]))[0]
+    assert "1.png cannot be unpacked" in sentences(brought_pictures([path]))[0]
     assert sentences(brought_pictures([archive({}, "empty.zip")])) == ["empty.zip holds no pictures."]
+
+
+def test_a_damaged_member_leaves_the_others(archive, digits, tmp_path):
+    path = archive({f"{number}.png": png(scan(digits[number])) for number in range(3)})
+    content = bytearray((tmp_path / "scans.zip").read_bytes())
+    damaged = content.index(b"1.png") + 40
+    content[damaged : damaged + 20] = bytes(20)
+    (tmp_path / "scans.zip").write_bytes(content)
+    brought = list(brought_pictures([path]))
+    assert [name for name, _ in brought] == ["0.png", "1.png", "2.png"]
+    assert ["cannot be unpacked" in each for each in sentences(brought)] == [True]

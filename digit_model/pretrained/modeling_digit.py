@@ -309,9 +309,9 @@ class DigitForImageClassification(DigitPreTrainedModel):
                 classifier. A list may hold both.
             frames (`torch.FloatTensor` of shape `(n, 1, frame_size, frame_size)`, *optional*):
                 Frames that are read after the pages, in the same batch.
-            labels (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
-                Indices in `[0, config.num_labels)` for the cross-entropy, [`NO_LABEL`] for a picture of something else,
-                -100 for one that does not count.
+            labels (`torch.LongTensor` of shape `(batch_size + n + k,)`, *optional*):
+                Of the pages, the frames and the characters, in this order: indices in `[0, config.num_labels)` for the
+                cross-entropy, [`NO_LABEL`] for a picture of something else, -100 for one that does not count.
             ink_labels (`torch.FloatTensor` of shape `(batch_size, 1, size, size)`, *optional*):
                 Which share of each pixel of the pages is ink, in [0, 1].
             strings (`torch.FloatTensor` of shape `(m, 1, height, width)`, *optional*):

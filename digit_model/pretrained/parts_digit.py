@@ -15,7 +15,7 @@ _CANVAS = 128  # that each character is put on alone, to be framed
 _TOGETHER = 256  # characters that are framed or read at once
 _CLOSE = 0.3  # of the larger one's size, up to which two characters may be parts of one
 _LOW = 0.6  # of the usual height, below which what is like no label is a mark
-_SURE = 0.8  # score of each half, at which what was taken for one character is two
+_SURE = 0.64  # scores of both halves multiplied, at which what was taken for one character is two
 
 
 def mend(
@@ -23,8 +23,8 @@ def mend(
 ) -> dict[int, Characters]:
     """
     What the classifier takes for nothing is two characters where it is sure of both halves. Two that stand close are
-    parts of one where it does not believe one of them and is surer of both as one than of each. What is low, and
-    nothing like a label, is a mark.
+    parts of one where it does not believe one of them, and their scores multiplied are lower than that of both as one.
+    What is low, and nothing like a label, is a mark.
 
     Args:
         model: A `DigitForImageClassification`.
@@ -56,7 +56,7 @@ def _taken_apart(
     characters, scores = characters.copy(), scores.copy()
     for number, each in doubtful.items():
         both = of_halves[number].reshape(2, -1)
-        is_two = both.prod(0) >= _SURE**2
+        is_two = both.prod(0) >= _SURE
         if is_two.any():
             characters[number] = _halved(characters[number], each[is_two])
             scores[number] = np.concatenate([scores[number], both[1, is_two]])
