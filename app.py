@@ -12,6 +12,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import gradio as gr
@@ -453,11 +454,11 @@ def build_app(desk: Desk, examples: list[str], name: str = PRETRAINED, revision:
 
 def made_examples(desk: Desk, folder: Path) -> list[str]:
     """Pictures of numbers on all papers, written with the digits that ship; such as the model can read."""
-    files = []
-    for number in numbers(desk.frames, desk.labels, count=60, seed=1):
-        if len(files) < EXAMPLES and desk.answers.reader(number.image)["text"] == number.text:
-            files.append(str(folder / f"{len(files)}.jpg"))
-            number.image.save(files[-1])
+    written, files = numbers(desk.frames, desk.labels, count=60, seed=1), []
+    readable = (number.image for number in written if desk.answers.reader(number.image)["text"] == number.text)
+    for image in islice(readable, EXAMPLES):
+        files.append(str(folder / f"{len(files)}.jpg"))
+        image.save(files[-1])
     return files
 
 

@@ -339,8 +339,6 @@ def train(
     say(count_table(dataset).to_string())
     model, processor = pretrained or new_model(dataset["train"].features["label"].names)
     model.to(memory_format=torch.channels_last)  # a quarter faster on a CPU
-    for name in NETWORKS:
-        getattr(model, name).requires_grad_(name not in model_args.freeze)
     pages = Pages(size=model.config.image_size)
     data = prepare(data_args, dataset, processor, pages)
     args.metric_for_best_model = f"eval_{list(data.splits['validation'])[-1]}_loss"  # of the synthetic pages, if any

@@ -43,7 +43,7 @@ class Corrections:
             unfinished.unlink()
         self._bytes = sum(path.stat().st_size for path in self.folder.glob("*/*.png"))
 
-    def publish_to(self, repo_id: str, token: str | None = None) -> CommitScheduler:
+    def publish_to(self, repo_id: str) -> CommitScheduler:
         """
         From now on, new pictures go to a dataset on the Hub every few minutes.
 
@@ -57,7 +57,6 @@ class Corrections:
                 folder_path=self.folder,
                 every=MINUTES_BETWEEN_COMMITS,
                 allow_patterns="*/*.png",
-                token=token,
             )
         except (OSError, ValueError, HfHubHTTPError, httpx.HTTPError) as error:
             raise DataError(

@@ -62,6 +62,8 @@ class DigitTrainer(Trainer):
         return super().train(resume_from_checkpoint, **kwargs)
 
     def create_optimizer(self, model=None) -> torch.optim.Optimizer:
+        for name in NETWORKS:
+            getattr(self.model, name).requires_grad_(name not in self.freeze)
         if self.args.muon and self.optimizer is None:
             self.optimizer = muon(self.model, self.args.learning_rate, self.args.weight_decay)
         return super().create_optimizer(model)

@@ -22,6 +22,7 @@ from typing import IO
 
 import numpy as np
 import pytest
+import torch
 from datasets import load_dataset
 from PIL import Image, ImageChops, ImageDraw, ImageOps
 
@@ -30,6 +31,7 @@ from data_prep import Pages
 ROOT = Path(__file__).parent.parent
 MNIST = ROOT / "tests" / "data" / "mnist"
 PRETRAINED = ROOT / "digit_model" / "pretrained"
+SMALL = ["--mnist", MNIST, "--per_device_train_batch_size", "32", "--pages_per_step", "8", "--strings_per_step", "2"]
 
 
 def python(*arguments: str | Path, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess:
@@ -145,6 +147,12 @@ def photo_of(digits: list[Image.Image], text: str) -> Image.Image:
 def only(**shares: float) -> Pages:
     """Pages of single digits, but for the given shares of anything else."""
     return Pages(**{"empty": 0, "grain": 0, "string": 0, "straight": 0, "neighbour": 0} | shares)
+
+
+@pytest.fixture
+def frames(digits) -> torch.Tensor:
+    """The digits 0 to 9: float (10, 1, 28, 28) in [0, 1]."""
+    return torch.from_numpy(np.stack([np.asarray(digit) for digit in digits]))[:, None].float() / 255
 
 
 @pytest.fixture

@@ -3,9 +3,10 @@ A Hugging Face Hub on this machine, for the tests: what the real clients ask of 
 
     with LoopbackHub() as hub:
         HfApi(endpoint=hub.url, token=TOKEN).create_repo("me/digit")
-        hub.fail("POST", "/commit/", status=429, times=1)
+        httpx.post(hub.url + "/loopback/fail", json=[{"method": "POST", "path": "/commit/", "status": 429, "times": 1}])
 
-The routes are those of https://huggingface.co/docs/hub/api and of the Git LFS batch API.
+The last makes it answer the next requests whose path holds `path` with this status; 0 cuts their connection. The other
+routes are those of https://huggingface.co/docs/hub/api and of the Git LFS batch API.
 """
 
 import base64
@@ -77,10 +78,6 @@ class LoopbackHub:
         self.blobs: dict[str, bytes] = {}
         self.failures: list[Failure] = []
         self.requests: list[str] = []
-
-    def fail(self, method: str, path: str, status: int = 0, times: int = 1) -> None:
-        """Answers the next requests whose path holds `path` with this status, or cuts their connection."""
-        self.failures.append(Failure(method, path, status, times))
 
     def files(self, repo_id: str, repo_type: str = "model", revision: str = "main") -> dict[str, bytes]:
         repo = self.repos[repo_type, repo_id]

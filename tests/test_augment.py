@@ -1,13 +1,6 @@
-import numpy as np
-import pytest
 import torch
 
 from data_prep import Augmentation
-
-
-@pytest.fixture
-def frames(digits) -> torch.Tensor:
-    return torch.from_numpy(np.stack([np.asarray(digit) for digit in digits]))[:, None].float() / 255
 
 
 def test_a_batch_keeps_its_shape_and_range(frames):

@@ -5,13 +5,12 @@ import shlex
 import subprocess
 
 import pytest
-from conftest import MNIST, PRETRAINED, ROOT, page_of, photo_of, python, running_app
+from conftest import MNIST, PRETRAINED, ROOT, SMALL, page_of, photo_of, python, running_app
 from gradio_client import Client, handle_file
 from huggingface_hub import ModelCard
 from loopback_hub import TOKEN, LoopbackHub
 from safetensors.torch import load, load_file
 
-SMALL = ["--mnist", MNIST, "--per_device_train_batch_size", "32", "--pages_per_step", "8", "--strings_per_step", "2"]
 SHORT = [*SMALL, "--max_steps", "2", "--eval_strategy", "no"]
 PUSH = ["--push_to_hub", "--hub_model_id", "me/digit"]
 NO_NETWORK = {"HF_ENDPOINT": "http://127.0.0.1:9"}
@@ -81,6 +80,13 @@ def test_the_pushed_card_is_valid_and_says_what_was_measured(hub, pushed, monkey
     measured = {(e.dataset_split, e.dataset_name, e.metric_name): e.metric_value for e in card.data.eval_results}
     assert measured["test", "mnist", "accuracy"] == results["test"]["mnist"]["accuracy"]
     assert 'model="me/digit"' in card.text
+
+
+def test_a_repository_that_is_deleted_is_gone(hub, user):
+    there = "print(api.repo_exists('me/gone'));"
+    ask = f"api.create_repo('me/gone'); {there} api.delete_repo('me/gone'); {there}"
+    done = user("-c", f"from huggingface_hub import HfApi; api = HfApi(); {ask}")
+    assert done.stdout.split() == ["True", "False"], done.stderr
 
 
 @pytest.mark.parametrize("fault", ["license", "tags", "dataset"])

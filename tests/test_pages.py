@@ -12,11 +12,6 @@ from data_prep.lines import LONGEST, Line, write_line
 from data_prep.strokes import thin, write
 
 
-@pytest.fixture
-def frames(digits) -> torch.Tensor:
-    return torch.from_numpy(np.stack([np.asarray(digit) for digit in digits]))[:, None].float() / 255
-
-
 def test_a_page_and_its_ink_have_one_shape_and_range(frames):
     batch = Pages()(frames)
     assert batch.pages.shape == (10, 1, 128, 128) and batch.ink.shape == (10, 1, 128, 128)

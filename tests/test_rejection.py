@@ -33,7 +33,7 @@ def test_what_shows_nothing_is_not_answered(classifier, kind):
     assert answered(classifier, KINDS[kind](200, seed=1)) <= 0.02
 
 
-def test_the_command_writes_what_evaluate_measures(tmp_path, capsys):
+def test_the_command_writes_what_evaluate_measures(tmp_path):
     call(data_prep, "nothing", "--count", "4", "--output_dir", tmp_path / "nothing")
     call(digit_model, "evaluate", tmp_path / "nothing", "--json", tmp_path / "figures.json")
     figures = json.loads((tmp_path / "figures.json").read_text())["nothing"]

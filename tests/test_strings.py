@@ -11,11 +11,6 @@ from digit_model.characters_digit import CHARACTER_SIZE, MARK, character_loss, c
 
 
 @pytest.fixture
-def frames(digits) -> torch.Tensor:
-    return torch.from_numpy(np.stack([np.asarray(digit) for digit in digits]))[:, None].float() / 255
-
-
-@pytest.fixture
 def batch(frames):
     torch.manual_seed(0)
     return Strings()(frames, 40)
@@ -139,7 +134,7 @@ def test_characters_that_are_told_apart_well_are_cut_out_as_what_was_written(bat
     assert (answers == batch.frames)[is_fair].float().mean() > 0.9
 
 
-def test_a_character_that_is_mostly_taken_for_another_is_not_fair_to_learn_from(frames):
+def test_a_character_that_is_mostly_taken_for_another_is_not_fair_to_learn_from():
     owner = two_bars()
     maps = perfect_maps(owner)
     maps[3, owner == 1] += 10 / CHARACTER_SIZE  # as far as the other one's centre is away

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import MNIST, ROOT, call, last_words, python, scan
+from conftest import MNIST, ROOT, SMALL, call, last_words, python, scan
 from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 
@@ -19,8 +19,6 @@ from data_prep import Augmentation, Pages, Strings, to_pictures
 from digit_model.__main__ import main as digit_model
 from digit_model.trainer import DigitTrainer, muon
 from train import HANDS_SHARE, NOT_DIGITS_SHARE, TABLET_SHARE, DigitTrainingArguments, main, new_model
-
-SMALL = ["--mnist", MNIST, "--per_device_train_batch_size", "32", "--pages_per_step", "8", "--strings_per_step", "2"]
 
 
 def train(output: Path, *arguments) -> subprocess.CompletedProcess:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from conftest import MNIST, PRETRAINED, call, last_words
+from conftest import PRETRAINED, SMALL, call, last_words
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -15,8 +15,6 @@ from digit_model.modeling_digit import NO_LABEL
 from digit_model.results import measure_all
 from digit_model.trainer import BalancedSampler, average_weights
 from train import main
-
-SMALL = ["--mnist", MNIST, "--per_device_train_batch_size", "32", "--pages_per_step", "8", "--strings_per_step", "2"]
 
 
 def results_of(folder) -> dict:
@@ -49,7 +47,7 @@ def test_a_search_trains_with_the_best_it_found(tmp_path):
 
 
 @pytest.mark.slow
-def test_early_stopping_ends_a_run_that_gets_no_better_and_keeps_its_best(tmp_path):
+def test_early_stopping_ends_a_run_that_gets_no_better(tmp_path):
     diverging = ["--num_train_epochs", "8", "--learning_rate", "3", "--warmup_steps", "0", "--early_stopping", "1"]
     call(main, *SMALL, *diverging, "--output_dir", tmp_path)
     (run,) = results_of(tmp_path)["runs"]
@@ -105,9 +103,11 @@ def test_the_mean_of_before_and_after_can_be_kept_and_what_is_frozen_stays(tmp_p
 
 
 @pytest.mark.slow
-def test_class_balanced_sampling_is_a_flag(tmp_path):
+def test_class_balanced_sampling_is_a_flag(tmp_path, monkeypatch):
+    used, draw = [], BalancedSampler.__iter__
+    monkeypatch.setattr(BalancedSampler, "__iter__", lambda self: used.append(self) or draw(self))
     call(main, *SMALL, "--max_steps", "2", "--eval_strategy", "no", "--class_balanced", "--output_dir", tmp_path)
-    assert results_of(tmp_path)["runs"][0]["steps"] == 2
+    assert used
 
 
 @pytest.mark.slow
