@@ -13,7 +13,7 @@ from .figure import draw_looks, draw_reading
 from .image_processing_digit import DigitImageProcessor, open_image, upright
 from .modeling_digit import DigitForImageClassification
 from .number_evaluation import best_text
-from .pipeline_digit import UNREADABLE, NumberReadingPipeline
+from .pipeline_digit import UNREADABLE, NumberReadingPipeline, to_image
 
 _PLAUSIBLE = 0.1  # score from which on a label is worth naming
 _WEAKEST = 4  # signs of a number whose other labels are tried
@@ -104,7 +104,6 @@ class Answers:
         (text, score), *_ = scores.items()
         is_frame = pages.shape[-1] == self.model.config.frame_size
         ink = pages[0, 0] if is_frame else self.model.ink(pages)[0, 0].sigmoid()
-        looks = [Image.fromarray((look * 255).byte().numpy()) for look in (ink, output.frames[0, 0])]
         return Answer(
             text=text,
             sure=text if score >= self.model.config.rejection_threshold else UNREADABLE,
@@ -113,7 +112,7 @@ class Answers:
             weakest=0,
             characters=[upright(image)],
             figure=draw_reading(image, {"text": "", "digits": []}),
-            looks=draw_looks(looks[0], looks[1:]),
+            looks=draw_looks(to_image(ink), [to_image(output.frames[0, 0])]),
         )
 
 

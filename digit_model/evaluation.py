@@ -4,20 +4,17 @@ How good the answers are, and how far their scores can be believed.
 `evaluate.evaluator` would fit but that it still asks for `transformers.TFPreTrainedModel`, which is gone.
 """
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
 
 import datasets
 import evaluate
 import numpy as np
 import pandas as pd
 from datasets import Dataset
-from PIL import Image
 from sklearn.metrics import f1_score, recall_score
 from transformers import Pipeline
 
-from .image_processing_digit import UnreadableImageError, open_image
-from .labelled_pictures import DatasetError, labelled_picture
+from .labelled_pictures import DatasetError, open_labelled
 
 
 class DigitMetrics(evaluate.Metric):
@@ -124,27 +121,17 @@ def predict(classifier: Pipeline, rows: Dataset, batch_size: int = 32) -> pd.Dat
     Reads pictures, as `load_labelled` gives them, through `pipeline("image-classification")`.
 
     Returns:
-        A row a picture: `file`, `label`, `is_known` (whether the model has that label), `error` (why a picture could
-        not be read, else ""), `answer`, `score`, and the score of every label in a column of its name.
+        A row a picture: `file`, `label`, `error` (why a picture could not be read, else ""), `is_known` (whether the
+        model has that label), `answer`, `score`, and the score of every label in a column of its name.
 
     Raises:
         DatasetError: If none of them can be read.
     """
     config, described = classifier.model.config, []
-
-    def readable() -> Iterator[Image.Image]:
-        for picture in map(partial(labelled_picture, rows), range(len(rows))):
-            row = {"file": picture.name, "label": picture.label, "is_known": picture.label in config.label2id}
-            try:
-                image = open_image(picture.source, classifier.image_processor.min_side)
-            except UnreadableImageError as error:
-                described.append(row | {"error": str(error)})
-            else:
-                described.append(row | {"error": ""})
-                yield image
-
-    answers = list(classifier(readable(), batch_size=batch_size, top_k=config.num_labels))
+    pictures = open_labelled(rows, described, classifier.image_processor.draft_side)
+    answers = list(classifier(pictures, batch_size=batch_size, top_k=config.num_labels))
     table = pd.DataFrame(described)
+    table["is_known"] = table["label"].isin(list(config.label2id))
     if not answers:
         raise DatasetError(f"None of the {len(rows)} pictures can be read: {table['error'].iloc[0]}")
     scores = pd.DataFrame([{answer["label"]: answer["score"] for answer in each} for each in answers])

@@ -34,14 +34,14 @@ class UnreadableImageError(ValueError):
     """A picture that cannot be read; the message is one sentence for the person who brought it."""
 
 
-def open_image(source: str | Path | BytesIO | Image.Image, min_side: int | None = None) -> Image.Image:
+def open_image(source: str | Path | BytesIO | Image.Image, draft_side: int | None = None) -> Image.Image:
     """
     Opens a picture without changing it: transparency, palette, 16 bit and EXIF orientation are kept, which
     `transformers.image_utils.load_image` drops.
 
     Args:
         source: A path, a URL, a "data:image/" URI, the bytes of a file, or a picture that is open already.
-        min_side: A JPEG may be decoded at a half, a quarter or an eighth of its size as long as its longer side keeps
+        draft_side: A JPEG may be decoded at a half, a quarter or an eighth of its size as long as its longer side keeps
             this many pixels: a 12-megapixel photo then costs a tenth of the time and a sixtieth of the memory.
 
     Raises:
@@ -55,8 +55,8 @@ def open_image(source: str | Path | BytesIO | Image.Image, min_side: int | None 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS says what is too large
             image = Image.open(_fetch(source) if isinstance(source, str) else source)
-            if min_side:
-                shrink = max(1, max(image.size) / min_side)
+            if draft_side:
+                shrink = max(1, max(image.size) / draft_side)
                 image.draft(None, (int(image.width / shrink), int(image.height / shrink)))
             _check_size(image, name).load()
         return _with_exif(image)
@@ -187,10 +187,10 @@ class DigitImageProcessor(PilBackend):
         # transformers' own drops transparency and takes no grey (H, W) array
         is_one = isinstance(images, (str, Path, BytesIO, Image.Image)) or getattr(images, "ndim", 0) in (2, 3)
         images = [images] if is_one else list(images)
-        return [image if hasattr(image, "shape") else open_image(image, self.min_side) for image in images]
+        return [image if hasattr(image, "shape") else open_image(image, self.draft_side) for image in images]
 
     @property
-    def min_side(self) -> int:
+    def draft_side(self) -> int:
         """How many pixels the longer side of a JPEG must keep for its page to lose nothing."""
         return SHRINK_UP_TO * max(self.size["height"], self.size["width"])
 

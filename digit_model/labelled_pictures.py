@@ -1,5 +1,6 @@
 """Labelled pictures to measure a model on, from wherever people keep them."""
 
+from collections.abc import Iterator
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -7,12 +8,13 @@ from typing import NamedTuple
 from zipfile import BadZipFile
 
 import pandas as pd
+import PIL.Image
 from datasets import ClassLabel, Dataset, DatasetDict, DownloadConfig, DownloadManager, Image, load_dataset
 from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import httpx
 
-from .image_processing_digit import pictures_in
+from .image_processing_digit import UnreadableImageError, open_image, pictures_in
 
 _LABELS = ("label", "labels", "text")
 _LOAD_ERRORS = (
@@ -77,9 +79,27 @@ def load_labelled(source: str, split: str | None = None) -> Dataset:
 def labelled_picture(rows: Dataset, number: int) -> LabelledPicture:
     """A row that `load_labelled` gives."""
     row = rows[number]
-    image = row["image"]
+    image = row["image"] or {"path": None, "bytes": b""}  # a row may have no picture
     name = Path(image["path"]).name if image["path"] else str(number)
-    return LabelledPicture(name, BytesIO(image["bytes"]) if image["bytes"] else image["path"], row["label"])
+    return LabelledPicture(name, image["path"] if image["bytes"] is None else BytesIO(image["bytes"]), row["label"])
+
+
+def open_labelled(rows: Dataset, described: list[dict], draft_side: int | None = None) -> Iterator[PIL.Image.Image]:
+    """
+    The pictures that can be read, one at a time; `described` gets the `file`, `label` and `error` of every one.
+
+    Args:
+        rows: As `load_labelled` gives them.
+        described: Gets a row a picture.
+        draft_side: As `open_image` takes it.
+    """
+    for number in range(len(rows)):
+        picture = labelled_picture(rows, number)
+        described.append({"file": picture.name, "label": picture.label, "error": ""})
+        try:
+            yield open_image(picture.source, draft_side)
+        except UnreadableImageError as error:
+            described[-1]["error"] = str(error)
 
 
 def _load(path: Path) -> DatasetDict:

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import ModelOutput
 
-from .characters_digit import character_loss, cut_out
+from .characters_digit import MIN_INK, character_loss, cut_out
 from .configuration_digit import DigitConfig
 from .pipeline_digit import PIPELINES
 
@@ -148,13 +148,14 @@ class DigitFrame(nn.Module):
     are those of an antialiased bilinear resize: any page size, any device, no loop over pictures.
     """
 
-    def __init__(self, config: DigitConfig, min_ink: float = 0.5, cells: int = 32, min_share: float = 0.12):
+    min_ink = MIN_INK  # weaker ink (blur, dust) moves no edge of the digit's box
+    cells = 32  # along each side of the page, to see which ink belongs together
+    min_share = 0.12  # of the largest cluster's ink, below which another one is dirt
+
+    def __init__(self, config: DigitConfig):
         super().__init__()
         self.frame_size = config.frame_size
         self.digit_size = config.digit_size
-        self.min_ink = min_ink  # weaker ink (blur, dust) moves no edge of the digit's box
-        self.cells = cells  # along each side of the page, to see which ink belongs together
-        self.min_share = min_share  # of the largest cluster's ink, below which another one is dirt
 
     def forward(self, ink: torch.Tensor) -> torch.Tensor:
         ink = ink.squeeze(1).float()  # (N, S, S)

@@ -1,17 +1,13 @@
 """How well whole numbers are read."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pandas as pd
 from datasets import Dataset
-from PIL import Image
 from rapidfuzz.distance import Levenshtein
 from transformers import Pipeline
 
 from .evaluation import accuracy_interval, expected_calibration_error, share
-from .image_processing_digit import UnreadableImageError, open_image
-from .labelled_pictures import DatasetError, labelled_picture
+from .labelled_pictures import DatasetError, open_labelled
 from .pipeline_digit import UNREADABLE, signs_of
 
 
@@ -33,20 +29,7 @@ def read_numbers(reader: Pipeline, rows: Dataset, batch_size: int = 32) -> pd.Da
         DatasetError: If none of them can be read.
     """
     described = []
-
-    def readable() -> Iterator[Image.Image]:
-        for number in range(len(rows)):
-            picture = labelled_picture(rows, number)
-            row = {"file": picture.name, "label": picture.label, "error": ""}
-            try:
-                image = open_image(picture.source)
-            except UnreadableImageError as error:
-                described.append(row | {"error": str(error)})
-            else:
-                described.append(row)
-                yield image
-
-    readings = list(reader(readable(), batch_size=batch_size))
+    readings = list(reader(open_labelled(rows, described), batch_size=batch_size))
     table = pd.DataFrame(described)
     if not readings:
         raise DatasetError(f"None of the {len(rows)} pictures can be read: {table['error'].iloc[0]}")

@@ -83,13 +83,13 @@ class NumberReadingPipeline(_QuickPipeline):
         readings = model_outputs["readings"]
         size, writing, scores = readings[0] if isinstance(readings, list) else readings
         config = self.model.config
-        seen = {"ink": _to_image(writing.ink)} if with_images else {}
+        seen = {"ink": to_image(writing.ink)} if with_images else {}
         if len(scores) == 0 or scores.max() < NOTHING:
             return {"text": "", "score": 0.0, "digits": []} | seen
         boxes = np.rint(writing.boxes * size.repeat(2).numpy()).astype(int)
         digits = [self._digit(*each, top_k) for each in zip(boxes.tolist(), scores)]
         if with_images:
-            digits = [digit | {"frame": _to_image(frame[0])} for digit, frame in zip(digits, writing.frames)]
+            digits = [digit | {"frame": to_image(frame[0])} for digit, frame in zip(digits, writing.frames)]
         certainty = certainties(config.number_powers, scores.amax(-1).numpy(), writing.scores)
         signs = [d["label"] if c >= config.number_threshold else UNREADABLE for d, c in zip(digits, certainty)]
         breaks = ["\n" if line != previous else "" for line, previous in zip(writing.lines[1:], writing.lines)]
@@ -122,8 +122,8 @@ def certainties(powers: list[float], label_scores: np.ndarray, character_scores:
     return label_scores ** powers[0] * character_scores ** powers[1]
 
 
-def _to_image(values: torch.Tensor) -> Image.Image:
-    """(H, W) in [0, 1]"""
+def to_image(values: torch.Tensor) -> Image.Image:
+    """(H, W) in [0, 1] -> grey."""
     return Image.fromarray((values * 255).round().byte().cpu().numpy())
 
 

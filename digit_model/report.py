@@ -21,6 +21,7 @@ from .figure import draw_reading
 from .image_processing_digit import open_image, upright
 from .labelled_pictures import LabelledPicture, labelled_picture
 from .number_evaluation import measure_numbers, number_row, read_numbers
+from .pipeline_digit import to_image
 
 MAX_MISTAKES = 200
 _THUMBNAIL = 128
@@ -208,12 +209,7 @@ def _way_of_a_picture(picture: LabelledPicture, row: pd.Series, classifier: Pipe
         is_frame = page.shape[-1] == classifier.model.config.frame_size
         ink = page if is_frame else classifier.model.ink(page[None])[0].sigmoid()
         frame = classifier.model.to_frames(page[None])[0]
-    return {"picture": image, "page": _to_image(page), "ink": _to_image(ink), "frame": _to_image(frame)}
-
-
-def _to_image(step: torch.Tensor) -> Image.Image:
-    """(1, S, S) in [0, 1]"""
-    return Image.fromarray((step[0] * 255).byte().cpu().numpy())
+    return {"picture": image, "page": to_image(page[0]), "ink": to_image(ink[0]), "frame": to_image(frame[0])}
 
 
 def _plots(known: pd.DataFrame, plots: dict[str, Callable], threshold: float | None, folder: Path) -> list[str]:

@@ -179,7 +179,7 @@ def test_no_picture_takes_more_memory_than_its_own_pixels(tmp_path, digits):
 def test_a_large_jpeg_is_decoded_small(tmp_path):
     Image.new("RGB", (4000, 3000)).save(tmp_path / "phone.jpg")
     assert open_image(tmp_path / "phone.jpg").size == (4000, 3000)
-    assert open_image(tmp_path / "phone.jpg", min_side=400).size == (500, 375)
+    assert open_image(tmp_path / "phone.jpg", draft_side=400).size == (500, 375)
 
 
 def test_an_address_that_does_not_answer_is_one_sentence():
