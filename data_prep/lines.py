@@ -1,15 +1,12 @@
 """Lines of writing: which characters follow one another, how large they are, and how close they stand."""
 
 import math
-from functools import cache
 from typing import NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageDraw
 
-from .drawing import curve
+from .marks import marks
 from .mnist import FRAME_SIZE
 from .sampling import chance, uniform
 from .strokes import write
@@ -20,13 +17,6 @@ LONGEST = 10
 DIGIT_HEIGHT = 20 / FRAME_SIZE
 """Of a digit, as a share of its frame's side."""
 
-MARK_KINDS = 13
-"""How many kinds of marks there are with signs."""
-
-NOBODYS_DIGITS = (3, 5, 7, 10, 11, 12)
-"""The kinds of marks that are no digit when they are seen alone and enlarged, as a comma or a dash may be."""
-
-_OF_A_KIND = 13  # marks
 _TONES = 1024
 
 
@@ -192,70 +182,3 @@ def _off_centre(n: int, device: torch.device) -> torch.Tensor:
     """(N, 2) in [-1, 1]: mostly near the middle, often anywhere."""
     near = (torch.randn(n, 2, device=device) * 0.35).clamp(-1, 1)
     return torch.where(torch.rand(n, 1, device=device) < 0.4, torch.rand(n, 2, device=device) * 2 - 1, near)
-
-
-def _drawn(random: np.random.Generator, points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """A line through points but the first and last, as a hand that is in a hurry draws it."""
-    return curve(np.array(points) + random.normal(0, 1.5, (len(points), 2)))
-
-
-@cache
-def marks(with_signs: bool = False) -> torch.Tensor:
-    """
-    Full stops, commas, dashes, equals signs and what else stands between digits; with number signs, long dashes
-    and waves, as on cheques, where only what hangs together is to be learnt: they are rules as much as ink. There, they
-    are also written as hands in a hurry do, with a hook or without lifting the pen.
-
-    Returns:
-        float (M, 28, 28) in [0, 1], those of a kind as far apart as there are kinds.
-    """
-    random = np.random.default_rng(0)
-    kinds = MARK_KINDS if with_signs else 5
-    canvases = [Image.new("L", (FRAME_SIZE * 4, FRAME_SIZE * 4)) for _ in range(kinds * _OF_A_KIND)]
-    for number, canvas in enumerate(canvases):
-        draw, pen = ImageDraw.Draw(canvas), int(random.integers(6, 13))
-        x, base, middle = 56, random.normal(92, 4), random.normal(56, 5)
-        half = random.uniform(10, 26)
-        dash = [(x - half, middle + random.normal(0, 2)), (x + half, middle + random.normal(0, 2))]
-        match number % kinds:
-            case 0:
-                draw.ellipse([x - pen / 2, base - pen / 2, x + pen / 2, base + pen / 2], fill=255)
-            case 1:
-                draw.line([(x + 2, base - 2), (x - random.uniform(2, 12), base + random.uniform(8, 18))], 255, pen)
-            case 2:
-                draw.line(dash, 255, pen)
-            case 3:
-                draw.line([(x, y - 8) for x, y in dash], 255, pen)
-                draw.line([(x, y + random.uniform(8, 14)) for x, y in dash], 255, pen)
-            case 4:
-                draw.line([(x + 2, 24), (x - random.uniform(0, 6), 24 + random.uniform(6, 14))], 255, pen)
-            case 5:
-                for apart in (-12, 12):
-                    lean = random.uniform(0, 12)
-                    draw.line([(x + apart + lean, 22), (x + apart - lean, 90)], 255, pen)
-                    draw.line([(18, middle + apart), (94, middle + apart - random.uniform(0, 8))], 255, pen)
-            case 6:
-                draw.line([(4, middle), (108, middle + random.normal(0, 5))], 255, pen)
-            case 7:
-                columns = np.arange(8, 104, 4)
-                wave = middle + 8 * np.sin((columns - 8) / random.uniform(6, 12))
-                draw.line(list(zip(columns, wave)), 255, pen, joint="curve")
-            case 8:  # an equals sign in one stroke
-                apart = random.uniform(7, 13)
-                ends = [(x + side * half, middle + row * apart) for row in (-1, 1) for side in (-1, 1)]
-                draw.line(_drawn(random, [ends[0], ends[0], *ends[1:], ends[3]]), 255, pen, joint="curve")
-            case 9:  # a dash that ends in a hook
-                hook = (x + half - random.uniform(2, 10), middle + random.uniform(-14, 14))
-                draw.line(_drawn(random, [dash[0], dash[0], dash[1], hook, hook]), 255, pen, joint="curve")
-            case 10:  # a full stop or a comma, and a dash
-                tail = (x - half - 8 - random.uniform(0, 8), base + random.uniform(0, 10))
-                draw.line([(x - half - 8, base - 4), tail], 255, pen)
-                draw.line(dash, 255, pen)
-            case 11:  # a colon, or a small equals sign
-                for row in (-1, 1):
-                    y, short = middle + row * random.uniform(7, 14), random.uniform(0, 8)
-                    draw.line([(x - short - pen / 2, y), (x + short + pen / 2, y + random.normal(0, 2))], 255, pen)
-            case 12:  # strokes that lean
-                for apart in (-8, 8):
-                    draw.line([(x + apart + 5, middle - half * 0.7), (x + apart - 5, middle + half * 0.7)], 255, pen)
-    return torch.from_numpy(np.stack([np.asarray(canvas.reduce(4)) for canvas in canvases])).float() / 255

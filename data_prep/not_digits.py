@@ -17,7 +17,7 @@ from PIL import Image, ImageFont, ImageOps
 from .custom import DAMAGE
 from .drawing import FINE, canvas, curve, pen
 from .errors import DataError
-from .lines import MARK_KINDS, NOBODYS_DIGITS, marks
+from .marks import KINDS, NOBODYS_DIGITS, marks
 from .mnist import FRAME_SIZE
 
 _FONTS = {"train": ("DejaVuS*.ttf", "STIXGeneral*.ttf"), "validation": ("cm[bst][0-9st]*.ttf", "cmr10.ttf")}
@@ -140,8 +140,8 @@ def _framed(random: np.random.Generator, sheet: Image.Image) -> Image.Image:
 def _mark(random: np.random.Generator) -> Image.Image:
     """What stands around an amount, enlarged: a number sign, an equals sign, a full stop and a dash."""
     every = marks(with_signs=True)
-    kind = NOBODYS_DIGITS[random.integers(len(NOBODYS_DIGITS))]
-    mark = every[kind + MARK_KINDS * random.integers(len(every) // MARK_KINDS)]
+    kind = KINDS.index(NOBODYS_DIGITS[random.integers(len(NOBODYS_DIGITS))])
+    mark = every[kind + len(KINDS) * random.integers(len(every) // len(KINDS))]
     return _framed(random, Image.fromarray((mark * 255).byte().numpy()))
 
 

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import torch
 
-from .lines import DIGIT_HEIGHT, LONGEST, Line, marks, pens, rises, spell, write_line
+from .lines import DIGIT_HEIGHT, LONGEST, Line, pens, rises, spell, write_line
+from .marks import marks
 from .paper import border_objects, printed_rules
 from .sampling import chance, smooth_field, uniform
 from .strokes import blur, distance_to_segment
