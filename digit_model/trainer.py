@@ -120,7 +120,7 @@ class DigitTrainer(Trainer):
         )
         no_label = labels.new_full((len(both),), NO_LABEL)
         return practice | {
-            "characters": torch.cat([strings.characters[alone][:, [0, 1, 1]], strings.neighbours[both]]),
+            "character_pairs": torch.cat([strings.characters[alone][:, [0, 1, 1]], strings.neighbours[both]]),
             "labels": torch.cat([labels_before, labels[strings.frames[alone]], no_label]),
         }
 

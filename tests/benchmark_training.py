@@ -68,7 +68,7 @@ def bare_loop(mnist: Path, args: DigitTrainingArguments) -> tuple[float, float]:
             ink_labels=batch.ink,
             strings=numbers.ink,
             character_labels=numbers.owner,
-            characters=numbers.characters[:count, [0, 1, 1]],
+            character_pairs=numbers.characters[:count, [0, 1, 1]],
         ).loss.backward()
         optimizer.step()
         optimizer.zero_grad()

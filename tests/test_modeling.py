@@ -100,7 +100,7 @@ def test_characters_of_strings_are_read_after_the_frames_and_there_may_be_none(m
     strings = (pages < 0.5).float()
     for named in ([], [[0, 1, 1], [1, 1, 1]]):
         characters = torch.tensor(named, dtype=torch.long).view(-1, 3)
-        shown = {"strings": strings, "character_labels": strings[:, 0].long(), "characters": characters}
+        shown = {"strings": strings, "character_labels": strings[:, 0].long(), "character_pairs": characters}
         output = model(pages_of(digits[:2]), labels=torch.cat([labels, labels[: len(named)]]), **shown)
         assert torch.isfinite(output.loss) and len(output.frames) == 2 + len(named)
 

@@ -300,7 +300,7 @@ class DigitForImageClassification(DigitPreTrainedModel):
         ink_labels: torch.Tensor | None = None,
         strings: torch.Tensor | None = None,
         character_labels: torch.Tensor | None = None,
-        characters: torch.Tensor | None = None,
+        character_pairs: torch.Tensor | None = None,
         return_dict: bool | None = None,
     ) -> DigitOutput | tuple[torch.Tensor, ...]:
         """
@@ -320,7 +320,7 @@ class DigitForImageClassification(DigitPreTrainedModel):
             character_labels (`torch.LongTensor` of shape `(m, height, width)`, *optional*):
                 The number of the character that each of their pixels belongs to, from 1 on, 0 where there is no ink, -1
                 where it belongs to none.
-            characters (`torch.LongTensor` of shape `(k, 3)`, *optional*):
+            character_pairs (`torch.LongTensor` of shape `(k, 3)`, *optional*):
                 A string and the numbers of two of its characters, to be read as one, as they are told apart, after the
                 frames; a single character is named twice.
             return_dict (`bool`, *optional*):
@@ -343,10 +343,10 @@ class DigitForImageClassification(DigitPreTrainedModel):
         if character_labels is not None:
             maps = self.characters(strings).float()
             losses.append(CHARACTER_WEIGHT * character_loss(maps, character_labels))
-            if characters is not None and len(characters):  # few strings may hold no whole one
-                canvases, is_fair = cut_out(strings, maps, character_labels, characters, self.config.image_size)
+            if character_pairs is not None and len(character_pairs):  # few strings may hold no whole one
+                canvases, is_fair = cut_out(strings, maps, character_labels, character_pairs, self.config.image_size)
                 parts.append(self.frame(canvases))
-                before, of_strings = labels[: -len(characters)], labels[-len(characters) :]
+                before, of_strings = labels[: -len(character_pairs)], labels[-len(character_pairs) :]
                 labels = torch.cat([before, of_strings.where(is_fair, -100)])
         if parts:
             frames = torch.cat(parts)
