@@ -44,6 +44,7 @@ CSS = """
 .head .wrap { flex-wrap: nowrap; justify-content: flex-end; }
 .head label { padding: 0.25rem 0.5rem; }
 .pictures .grid-container { grid-template-columns: repeat(auto-fill, minmax(76px, 1fr)) !important; }
+.pictures .fixed-height { min-height: 0 !important; }
 .figures table { display: block; overflow-x: auto; white-space: nowrap; border: none; }
 .answer h1 { font-size: 3rem; line-height: 1.1; margin: 0; overflow-wrap: anywhere; }
 """
