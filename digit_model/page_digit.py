@@ -12,31 +12,29 @@ from transformers import BaseImageProcessor, PreTrainedModel
 from .characters_digit import MIN_INK
 
 _TILE, _OVERLAP = 320, 48
-_TOGETHER = 2**17  # pixels, beyond which pages in one batch are slower than in two: they do not fit the CPU's cache
+_BATCH_PIXELS = 2**17  # beyond which pages in one batch are slower than in two: they do not fit the CPU's cache
 
 
 def find_ink(
     model: PreTrainedModel, processor: BaseImageProcessor, pictures: list[Image.Image], looks: dict[int, int]
-) -> Iterator[tuple[int, tuple[int, int], torch.Tensor]]:
+) -> Iterator[tuple[int, torch.Tensor]]:
     """
     Args:
         model: A `DigitForImageClassification`.
         processor: Its image processor.
         pictures: Grey ("L"), upright, any size.
-        looks: The number of each picture to look at, and how many pixels the longer side of its page is to have.
+        looks: The index of each picture to look at, and how many pixels the longer side of its page is to have.
 
     Yields:
-        The number of a picture, the height and width of its page, and the ink (H, W) on it, in [0, 1]. Pages of the
-        same shape are looked at together.
+        The index of a picture, and the ink (H, W) on its page, in [0, 1]. Pages of one shape are looked at together.
     """
     shapes = defaultdict(list)
-    for number, side in looks.items():
-        shapes[_page_shape(pictures[number].size, side, processor.size["height"])].append(number)
-    for shape, numbers in shapes.items():
-        pages = [np.asarray(processor.fit(pictures[number], shape)) for number in numbers]
+    for index, side in looks.items():
+        shapes[_page_shape(pictures[index].size, side, processor.size["height"])].append(index)
+    for shape, indices in shapes.items():
+        pages = [np.asarray(processor.fit(pictures[index], shape)) for index in indices]
         pages = torch.from_numpy(np.stack(pages))[:, None].to(model.device, model.dtype) / 255
-        for number, ink in zip(numbers, tiled(model.ink, pages)[:, 0].sigmoid().float().cpu()):
-            yield number, shape, ink
+        yield from zip(indices, tiled(model.ink, pages)[:, 0].sigmoid().float().cpu())
 
 
 def _fitted(page: tuple[int, int], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -48,9 +46,9 @@ def _fitted(page: tuple[int, int], size: tuple[int, int]) -> tuple[np.ndarray, n
     return (np.array(page) - covered) / 2, covered
 
 
-def of_picture(ink: torch.Tensor, page: tuple[int, int], size: tuple[int, int]) -> torch.Tensor:
-    """The part of a page's ink (H, W) that the picture covers."""
-    start, covered = _fitted(page, size)
+def of_picture(ink: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """The part of a page's ink (H, W) that a picture of this width and height covers."""
+    start, covered = _fitted(ink.shape, size)
     (top, left), (bottom, right) = np.floor(start).astype(int), np.ceil(start + covered).astype(int)
     return ink[top:bottom, left:right]
 
@@ -61,28 +59,25 @@ def to_shares(boxes: np.ndarray, page: tuple[int, int], size: tuple[int, int]) -
     return ((boxes - np.tile(start, 2)) / np.tile(covered, 2)).clip(0, 1)[:, [1, 0, 3, 2]]
 
 
-def is_seen_on(
-    page: tuple[int, int], ink: torch.Tensor, before: tuple[int, int], size: tuple[int, int]
-) -> torch.Tensor:
+def is_seen_on(page: tuple[int, int], ink: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """
     Where on a page there was ink at the look before, which leaves out rests of rules better.
 
     Args:
         page: Its height and width.
         ink: (h, w) in [0, 1], as it was found before.
-        before: Height and width of the page at that look.
         size: Width and height of the picture.
 
     Returns:
         bool (H, W).
     """
-    (start, covered), (start_before, covered_before) = _fitted(page, size), _fitted(before, size)
+    (start, covered), (start_before, covered_before) = _fitted(page, size), _fitted(ink.shape, size)
     nearby = nn.functional.max_pool2d(ink[None], 5, 1, 2)[0] >= MIN_INK
     rows, columns = (
         torch.from_numpy((np.arange(page[axis]) + 0.5 - start[axis]) / covered[axis] * covered_before[axis])
         .add(start_before[axis])
         .long()
-        .clamp(0, before[axis] - 1)
+        .clamp(0, ink.shape[axis] - 1)
         for axis in (0, 1)
     )
     return nearby[rows][:, columns]
@@ -101,7 +96,7 @@ def tiled(network: Callable[[torch.Tensor], torch.Tensor], pages: torch.Tensor) 
     """What the network gives for pages of any size, in bounded memory: large ones are taken in overlapping tiles."""
     shape = pages.shape[-2:]
     if max(shape) <= _TILE:
-        return torch.cat([network(batch) for batch in pages.split(max(1, _TOGETHER // (shape[0] * shape[1])))])
+        return torch.cat([network(batch) for batch in pages.split(max(1, _BATCH_PIXELS // (shape[0] * shape[1])))])
     result = None
     for rows, inner_rows in _tiles(shape[0]):
         for columns, inner_columns in _tiles(shape[1]):

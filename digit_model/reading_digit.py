@@ -18,17 +18,17 @@ from transformers import BaseImageProcessor, PreTrainedModel
 
 from .characters_digit import MIN_INK, Characters, doubted, find_characters
 from .page_digit import find_ink, is_seen_on, of_picture, tiled, to_shares
-from .parts_digit import frames_of, mend
+from .parts_digit import frames_of, split_and_merge
 
 MAX_AREA = 4_000_000
 """Pixels of the largest page that a picture is looked at as; beyond that it is shrunk."""
 
-_SMALL = 24  # height in page pixels of usual characters, below which a closer look is worth it
-_WANTED = 40  # height that a closer look is to give them
-_LARGE = 56  # from which on they are shrunk to be told apart
-_VISIBLE = 8  # from which on a look has found all the ink there is
-_CLOSER = 1.25  # times, or it is no closer look
-_NO_INK = 4.0  # how many times closer to look where there seems to be nothing
+_MIN_HEIGHT = 24  # in page pixels, of usual characters, below which a closer look is worth it
+_TARGET_HEIGHT = 40  # that a closer look is to give them
+_MAX_HEIGHT = 56  # from which on they are shrunk to be told apart
+_VISIBLE_HEIGHT = 8  # from which on a look has found all the ink there is
+_MIN_ZOOM = 1.25  # or it is no closer look
+_ZOOM_WITHOUT_INK = 4.0  # where there seems to be nothing
 _GAP = 2  # pixels on either side
 _BORDER = 0.01  # of a picture's side
 
@@ -68,40 +68,38 @@ def find_writing(
         as one character, framed as in the classification of a single digit.
     """
     writings: list[list[Writing]] = [[] for _ in pictures]
-    looks = {number: processor.size["height"] for number in range(len(pictures))}  # how long the longer side is
-    first, seen = {}, {}  # the ink and the shape of earlier pages
+    looks = {index: processor.size["height"] for index in range(len(pictures))}  # how long the longer side is
+    first, seen = {}, {}  # the ink at earlier looks
     while looks:
-        inks, pages, closer = {}, {}, {}
-        for number, page, ink in find_ink(model, processor, pictures, looks):
-            if looks[number] == processor.size["height"]:
-                first[number] = ink, page
-            if number in seen:
-                ink = ink * is_seen_on(page, *seen[number], pictures[number].size)
+        inks, closer = {}, {}
+        for index, ink in find_ink(model, processor, pictures, looks):
+            first.setdefault(index, ink)
+            if index in seen:
+                ink = ink * is_seen_on(ink.shape, seen[index], pictures[index].size)
             height = _usual_height(ink)
-            closer[number] = _closer(looks[number], height or _WANTED / _NO_INK, pictures[number])
-            if height >= _VISIBLE:
-                seen[number] = ink, page
-            inks[number], pages[number] = ink, page
-        characters = _characters(model, {number: ink for number, ink in inks.items() if not closer[number]})
-        for number, each in characters.items():
+            closer[index] = _closer(looks[index], height or _TARGET_HEIGHT / _ZOOM_WITHOUT_INK, pictures[index])
+            if height >= _VISIBLE_HEIGHT:
+                seen[index] = ink
+            inks[index] = ink
+        characters = _characters(model, {index: ink for index, ink in inks.items() if not closer[index]})
+        for index, each in characters.items():
             boxes = each.boxes
-            height = np.median(boxes[:, 2] - boxes[:, 0]) if len(boxes) else _SMALL
-            closer[number] = _closer(looks[number], height, pictures[number])
-        written = {number: each for number, each in characters.items() if not closer[number]}
-        sizes = {number: pictures[number].size for number in written}
-        for number, writing in _writings(model, inks, written, pages, sizes):
-            writings[number].append(writing)
-            if len(writing.boxes) <= 1 and (first[number][0] >= MIN_INK).any():
-                writings[number].append(_as_one(model, *first[number], sizes[number]))
-        looks = {number: side for number, side in closer.items() if side}
+            height = np.median(boxes[:, 2] - boxes[:, 0]) if len(boxes) else _MIN_HEIGHT
+            closer[index] = _closer(looks[index], height, pictures[index])
+        written = {index: each for index, each in characters.items() if not closer[index]}
+        for index, writing in _writings(model, inks, written, pictures):
+            writings[index].append(writing)
+            if len(writing.boxes) <= 1 and (first[index] >= MIN_INK).any():
+                writings[index].append(_as_one(model, first[index], pictures[index].size))
+        looks = {index: side for index, side in closer.items() if side}
     return writings
 
 
 def _closer(side: int, height: float, picture: Image.Image) -> int | None:
     """The longer side of a page on which writing of this height is large enough, or None where there is no better."""
     largest = max(picture.size)
-    wanted = min(side * _WANTED / height, largest)
-    return round(wanted) if height < _SMALL and wanted >= _CLOSER * side else None
+    wanted = min(side * _TARGET_HEIGHT / height, largest)
+    return round(wanted) if height < _MIN_HEIGHT and wanted >= _MIN_ZOOM * side else None
 
 
 def _usual_height(ink: torch.Tensor) -> float:
@@ -118,64 +116,65 @@ def _usual_height(ink: torch.Tensor) -> float:
 
 def _characters(model: PreTrainedModel, inks: dict[int, torch.Tensor]) -> dict[int, Characters]:
     """The characters in each ink (H, W). Those of the same shape are told apart together."""
-    small, shapes, characters = {}, defaultdict(list), {}
-    for number, ink in inks.items():
-        small[number] = _shrunk(ink)
-        height, width = small[number].shape
-        shapes[max(height + -height % 16, 96), max(width + -width % 16, 160)].append(number)
-    for (height, width), numbers in shapes.items():
+    small, shapes, characters = {index: _shrunk(ink) for index, ink in inks.items()}, defaultdict(list), {}
+    for index, ink in small.items():
+        height, width = ink.shape
+        shapes[max(height + -height % 16, 96), max(width + -width % 16, 160)].append(index)
+    for (height, width), indices in shapes.items():
         padded = [
             nn.functional.pad(ink, (0, width - ink.shape[1], 0, height - ink.shape[0]))
-            for ink in map(small.get, numbers)
+            for ink in map(small.get, indices)
         ]
         maps = tiled(model.characters, torch.stack(padded)[:, None].to(model.device, model.dtype)).float().cpu()
-        for number, each in zip(numbers, maps):
-            rows, columns = small[number].shape
-            characters[number] = find_characters(inks[number], each[:, :rows, :columns])
-    return mend(model, inks, characters)
+        for index, each in zip(indices, maps):
+            rows, columns = small[index].shape
+            characters[index] = find_characters(inks[index], each[:, :rows, :columns])
+    return split_and_merge(model, inks, characters)
 
 
 def _shrunk(ink: torch.Tensor) -> torch.Tensor:
     """A smaller copy of ink (H, W) whose characters are large, in which no stroke is lost."""
     height = _usual_height(ink)
-    if height <= _LARGE:
+    if height <= _MAX_HEIGHT:
         return ink
-    scale = height / _WANTED
+    scale = height / _TARGET_HEIGHT
     wider = 2 * int(scale / 2) + 1
     thick = nn.functional.max_pool2d(ink[None, None], wider, 1, wider // 2)
     shape = [max(1, round(side / scale)) for side in ink.shape]
     return nn.functional.interpolate(thick, shape, mode="bilinear", antialias=True)[0, 0]
 
 
-def _in_order(characters: Characters, page: tuple[int, int], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """int (K,) and (K,): the numbers of the characters that are whole, as people read them, and of their lines."""
-    chosen = np.flatnonzero(~_is_cut_off(to_shares(characters.boxes, page, size)))
-    lines = _lines(characters.boxes[chosen])
-    order = np.lexsort((characters.boxes[chosen, 1], lines))
-    return chosen[order], lines[order]
-
-
 def _writings(
     model: PreTrainedModel,
     inks: dict[int, torch.Tensor],
     characters: dict[int, Characters],
-    pages: dict[int, tuple[int, int]],
-    sizes: dict[int, tuple[int, int]],
+    pictures: list[Image.Image],
 ) -> Iterator[tuple[int, Writing]]:
-    in_order = {number: _in_order(each, pages[number], sizes[number]) for number, each in characters.items()}
-    frames = frames_of(model, inks, characters, {number: order[:, None] for number, (order, _) in in_order.items()})
-    for number, (order, lines) in in_order.items():
-        boxes = to_shares(characters[number].boxes[order], pages[number], sizes[number])
-        ink = of_picture(inks[number], pages[number], sizes[number])
-        scores = doubted(characters[number], inks[number].numpy())
-        yield number, Writing(boxes, scores[order], frames[number], lines, ink)
+    boxes = {i: to_shares(each.boxes, inks[i].shape, pictures[i].size) for i, each in characters.items()}
+    in_order = {index: _in_order(each.boxes, boxes[index]) for index, each in characters.items()}
+    frames = frames_of(model, inks, characters, {index: order[:, None] for index, (order, _) in in_order.items()})
+    for index, (order, lines) in in_order.items():
+        scores = doubted(characters[index], inks[index].numpy())
+        ink = of_picture(inks[index], pictures[index].size)
+        yield index, Writing(boxes[index][order], scores[order], frames[index], lines, ink)
 
 
-def _as_one(model: PreTrainedModel, ink: torch.Tensor, page: tuple[int, int], size: tuple[int, int]) -> Writing:
+def _as_one(model: PreTrainedModel, ink: torch.Tensor, size: tuple[int, int]) -> Writing:
     rows, columns = (ink >= MIN_INK).nonzero().T
     box = np.array([[rows.min(), columns.min(), rows.max() + 1, columns.max() + 1]])
-    frames, shown = model.frame(ink[None, None]), of_picture(ink, page, size)
-    return Writing(to_shares(box, page, size), np.ones(1), frames, np.zeros(1, dtype=int), shown)
+    frames, shown = model.frame(ink[None, None]), of_picture(ink, size)
+    return Writing(to_shares(box, ink.shape, size), np.ones(1), frames, np.zeros(1, dtype=int), shown)
+
+
+def _in_order(boxes: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Boxes (K, 4) on a page and in shares of the picture -> int (K,) and (K,): which of them are whole, as people read
+    them, and the line of each.
+    """
+    chosen = np.flatnonzero(~_is_cut_off(shares))
+    lines = _lines(boxes[chosen])
+    order = np.lexsort((boxes[chosen, 1], lines))
+    return chosen[order], lines[order]
 
 
 def _is_cut_off(boxes: np.ndarray) -> np.ndarray:
@@ -199,11 +198,11 @@ def _lines(boxes: np.ndarray) -> np.ndarray:
     """(K, 4) -> int (K,): the line of each box, counted from the top. A line goes on with the next box beside it."""
     lines = np.full(len(boxes), -1)
     ends: list[int] = []  # the last box of each line
-    for number in boxes[:, 1].argsort():
-        apart = [_apart(boxes[number], boxes[end]) for end in ends]
+    for index in boxes[:, 1].argsort():
+        apart = [_apart(boxes[index], boxes[end]) for end in ends]
         line = int(np.argmin(apart)) if apart and min(apart) < np.inf else len(ends)
-        ends[line : line + 1] = [number]
-        lines[number] = line
+        ends[line : line + 1] = [index]
+        lines[index] = line
     middles = [boxes[lines == line][:, [0, 2]].mean() for line in range(len(ends))]
     return np.argsort(np.argsort(middles))[lines]
 

@@ -18,7 +18,7 @@ from digit_model.calibration import fit_powers
 from digit_model.characters_digit import MIN_INK, Characters, boxes_of, doubted, without_specks
 from digit_model.figure import draw_reading
 from digit_model.number_evaluation import best_text
-from digit_model.parts_digit import mend
+from digit_model.parts_digit import split_and_merge
 from digit_model.pipeline_digit import certainties, signs_of
 
 FONT = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
@@ -236,7 +236,7 @@ def test_parts_of_a_digit_are_put_together_and_two_digits_are_not(model, digits,
     _, in_pieces = told_apart(page, owner)
     assert len(in_pieces.boxes) == 3
     with torch.inference_mode():
-        mended = mend(model, {0: ink, 5: ink}, {0: in_pieces, 5: apart})
+        mended = split_and_merge(model, {0: ink, 5: ink}, {0: in_pieces, 5: apart})
     assert mended[0].boxes.tolist() == mended[5].boxes.tolist() == apart.boxes.tolist()
 
 
@@ -246,7 +246,7 @@ def test_two_digits_that_were_taken_for_one_are_taken_apart(model, digits, line)
     ink, apart = told_apart(page, halves(page))
     _, as_one = told_apart(page, np.ones(page.size[::-1]))
     with torch.inference_mode():
-        mended = mend(model, {0: ink}, {0: as_one})[0]
+        mended = split_and_merge(model, {0: ink}, {0: as_one})[0]
     assert len(as_one.boxes) == 1 and sorted(mended.boxes.tolist()) == sorted(apart.boxes.tolist())
 
 
@@ -259,7 +259,8 @@ def test_a_low_sign_that_is_like_no_label_is_left_out_and_a_low_digit_is_not(mod
     for drawn, found in ((small, 3), (sign, 2)):
         ink, characters = told_apart(drawn, np.broadcast_to(owner, drawn.size[::-1]))
         with torch.inference_mode():
-            assert len(characters.boxes) == 3 and len(mend(model, {0: ink}, {0: characters})[0].boxes) == found
+            assert len(characters.boxes) == 3
+            assert len(split_and_merge(model, {0: ink}, {0: characters})[0].boxes) == found
 
 
 @pytest.mark.parametrize("is_mark", [0.25, 1.0])

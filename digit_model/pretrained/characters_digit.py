@@ -199,7 +199,8 @@ def without_specks(characters: Characters) -> Characters:
 
 def doubted(characters: Characters, ink: np.ndarray) -> np.ndarray:
     """
-    What was left out may have been a character: a number that lost one is as wrong as one in which it is misread.
+    Lowers the scores of characters beside which ink was left out that may be one more: a number that lost a character
+    is as wrong as one in which it is misread.
 
     Args:
         characters: Of that ink.

@@ -1,4 +1,4 @@
-"""Characters as the classifier sees them: each in its frame, put together from parts, and taken apart if it is two."""
+"""Characters as the classifier sees them: each in its frame, split if it is two, merged from parts, or left out."""
 
 import numpy as np
 import torch
@@ -12,55 +12,55 @@ NOTHING = 0.5
 """Top score, in [0, 1], below which what is seen is more likely nothing than any of the labels."""
 
 _CANVAS = 128  # that each character is put on alone, to be framed
-_TOGETHER = 256  # characters that are framed or read at once
-_CLOSE = 0.3  # of the larger one's size, up to which two characters may be parts of one
-_LOW = 0.6  # of the usual height, below which what is like no label is a mark
-_SURE = 0.64  # scores of both halves multiplied, at which what was taken for one character is two
+_BATCH_SIZE = 256  # characters that are framed or read at once
+_MAX_GAP = 0.3  # of the larger one's size, between two characters that may be parts of one
+_MARK_HEIGHT = 0.6  # of the usual height, below which what is like no label is a mark
+_SPLIT_SCORE = 0.64  # of both halves, multiplied, from which on what was taken for one character is two
 
 
-def mend(
+def split_and_merge(
     model: PreTrainedModel, inks: dict[int, torch.Tensor], characters: dict[int, Characters]
 ) -> dict[int, Characters]:
     """
-    What the classifier takes for nothing is two characters where it is sure of both halves. Two that stand close are
-    parts of one where it does not believe one of them, and their scores multiplied are lower than that of both as one.
-    What is low, and nothing like a label, is a mark.
+    What the classifier takes for nothing is split where it is sure of both halves. Two that stand close are merged
+    where it does not believe one of them, and their scores multiplied are lower than that of both as one. What is low,
+    and nothing like a label, is a mark.
 
     Args:
         model: A `DigitForImageClassification`.
-        inks: The number of each picture, and its ink (H, W) in [0, 1].
+        inks: The index of each picture, and its ink (H, W) in [0, 1].
         characters: As they were told apart in that ink.
     """
-    alone = {number: np.arange(len(each.boxes))[:, None] for number, each in characters.items()}
+    alone = {index: np.arange(len(each.boxes))[:, None] for index, each in characters.items()}
     scores = _label_scores(model, inks, characters, alone)
-    for change in (_taken_apart, _put_together):
+    for change in (_split, _merge):
         characters, scores = change(model, inks, characters, scores)
-    return {number: _without_marks(each, scores[number]) for number, each in characters.items()}
+    return {index: _without_marks(each, scores[index]) for index, each in characters.items()}
 
 
-def _taken_apart(
+def _split(
     model: PreTrainedModel,
     inks: dict[int, torch.Tensor],
     characters: dict[int, Characters],
     scores: dict[int, np.ndarray],
 ) -> tuple[dict[int, Characters], dict[int, np.ndarray]]:
     """The characters, and the score (K,) of each one's likeliest label, with the halves of those that are two."""
-    doubtful = {number: np.flatnonzero(each < NOTHING) for number, each in scores.items()}
-    doubtful = {number: each for number, each in doubtful.items() if len(each)}
-    halved = {number: _halved(characters[number], each) for number, each in doubtful.items()}
+    doubtful = {index: np.flatnonzero(each < NOTHING) for index, each in scores.items()}
+    doubtful = {index: each for index, each in doubtful.items() if len(each)}
+    halved = {index: _halved(characters[index], each) for index, each in doubtful.items()}
     halves = {
-        number: np.concatenate([each, len(scores[number]) + np.arange(len(each))])[:, None]
-        for number, each in doubtful.items()
+        index: np.concatenate([each, len(scores[index]) + np.arange(len(each))])[:, None]
+        for index, each in doubtful.items()
     }
     of_halves = _label_scores(model, inks, halved, halves)
     characters, scores = characters.copy(), scores.copy()
-    for number, each in doubtful.items():
-        both = of_halves[number].reshape(2, -1)
-        is_two = both.prod(0) >= _SURE
+    for index, each in doubtful.items():
+        both = of_halves[index].reshape(2, -1)
+        is_two = both.prod(0) >= _SPLIT_SCORE
         if is_two.any():
-            characters[number] = _halved(characters[number], each[is_two])
-            scores[number] = np.concatenate([scores[number], both[1, is_two]])
-            scores[number][each[is_two]] = both[0, is_two]
+            characters[index] = _halved(characters[index], each[is_two])
+            scores[index] = np.concatenate([scores[index], both[1, is_two]])
+            scores[index][each[is_two]] = both[0, is_two]
     return characters, scores
 
 
@@ -80,47 +80,47 @@ def _halved(characters: Characters, numbers: np.ndarray) -> Characters:
     return characters._replace(owner=owner, boxes=boxes_of(owner, len(scores)), scores=scores)
 
 
-def _put_together(
+def _merge(
     model: PreTrainedModel,
     inks: dict[int, torch.Tensor],
     characters: dict[int, Characters],
     scores: dict[int, np.ndarray],
 ) -> tuple[dict[int, Characters], dict[int, np.ndarray]]:
-    """The characters, and the score (K,) of each one's likeliest label, with those joined that are parts of one."""
-    pairs = {number: _close_pairs(each.boxes) for number, each in characters.items()}
-    for number, each in scores.items():
-        is_doubtful = each[pairs[number]].min(1, initial=1) < model.config.rejection_threshold
-        pairs[number] = pairs[number][is_doubtful]
+    """The characters, and the score (K,) of each one's likeliest label, with those merged that are parts of one."""
+    pairs = {index: _close_pairs(each.boxes) for index, each in characters.items()}
+    for index, each in scores.items():
+        is_doubtful = each[pairs[index]].min(1, initial=1) < model.config.rejection_threshold
+        pairs[index] = pairs[index][is_doubtful]
     both = _label_scores(model, inks, characters, pairs)
     characters, scores = characters.copy(), scores.copy()
-    for number, of_both in both.items():
-        gain = of_both / scores[number][pairs[number]].prod(1)
+    for index, of_both in both.items():
+        gain = of_both / scores[index][pairs[index]].prod(1)
         best = [pair for pair in (-gain).argsort() if gain[pair] > 1]
         if best:
-            characters[number], joined = _joined(characters[number], pairs[number][best])
-            scores[number] = scores[number].copy()
-            for pair, one in joined:
-                scores[number][one] = of_both[best[pair]]
+            characters[index], merged = _merged(characters[index], pairs[index][best])
+            scores[index] = scores[index].copy()
+            for pair, one in merged:
+                scores[index][one] = of_both[best[pair]]
     return characters, scores
 
 
-def _joined(characters: Characters, pairs: np.ndarray) -> tuple[Characters, list[tuple[int, int]]]:
-    """Pairs (P, 2) are joined, the first ones first, each character once; gives which, and as which character."""
-    owner, sure, joined, done = characters.owner.copy(), characters.scores.copy(), set(), []
+def _merged(characters: Characters, pairs: np.ndarray) -> tuple[Characters, list[tuple[int, int]]]:
+    """Pairs (P, 2) are merged, the first ones first, each character once; gives which, and as which character."""
+    owner, sure, taken, merged = characters.owner.copy(), characters.scores.copy(), set(), []
     for pair, (one, other) in enumerate(pairs):
-        if not joined & {one, other}:
-            joined |= {one, other}
-            done.append((pair, one))
+        if not taken & {one, other}:
+            taken |= {one, other}
+            merged.append((pair, one))
             owner[owner == other + 1] = one + 1
             sure[one] = sure[[one, other]].max()
-    return characters._replace(owner=owner, boxes=boxes_of(owner, len(sure)), scores=sure), done
+    return characters._replace(owner=owner, boxes=boxes_of(owner, len(sure)), scores=sure), merged
 
 
 def _without_marks(characters: Characters, scores: np.ndarray) -> Characters:
     """Without what is lower than its neighbours and nothing like a label, numbered anew."""
     heights = characters.boxes[:, 2] - characters.boxes[:, 0]
     usual = np.median(heights[heights > 0]) if heights.any() else 0
-    is_mark = (heights < _LOW * usual) & (scores < NOTHING)
+    is_mark = (heights < _MARK_HEIGHT * usual) & (scores < NOTHING)
     numbers = np.flatnonzero(is_mark) + 1
     is_of_mark = np.isin(characters.owner, numbers)
     sure = np.zeros(len(scores) + 1, dtype=np.float32)
@@ -133,7 +133,7 @@ def _without_marks(characters: Characters, scores: np.ndarray) -> Characters:
 def _close_pairs(boxes: np.ndarray) -> np.ndarray:
     """(K, 4) -> int (P, 2): the numbers of those that overlap or nearly do."""
     size = (boxes[:, 2:] - boxes[:, :2]).max(1, initial=0)
-    return np.argwhere(np.triu(gaps(boxes, boxes) <= _CLOSE * np.maximum(size[:, None], size), k=1))
+    return np.argwhere(np.triu(gaps(boxes, boxes) <= _MAX_GAP * np.maximum(size[:, None], size), k=1))
 
 
 def _label_scores(
@@ -144,7 +144,7 @@ def _label_scores(
 ) -> dict[int, np.ndarray]:
     """(P, n) of each picture -> (P,) in [0, 1]: of the likeliest label of so many characters taken as one."""
     frames = frames_of(model, inks, characters, groups)
-    batches = torch.cat([_no_frames(model), *frames.values()]).to(model.device, model.dtype).split(_TOGETHER)
+    batches = torch.cat([_no_frames(model), *frames.values()]).to(model.device, model.dtype).split(_BATCH_SIZE)
     scores = torch.cat([model(frames=batch).logits.softmax(-1).amax(-1) for batch in batches]).float().cpu()
     return dict(zip(groups, (each.numpy() for each in scores.split([len(group) for group in groups.values()]))))
 
@@ -156,8 +156,8 @@ def frames_of(
     groups: dict[int, np.ndarray],
 ) -> dict[int, torch.Tensor]:
     """(P, n) of each picture -> (P, 1, frame_size, frame_size), so many of its characters taken as one."""
-    alone = [_alone(inks[number], characters[number], each) for number, group in groups.items() for each in group]
-    batches = [alone[start : start + _TOGETHER] for start in range(0, len(alone), _TOGETHER)]
+    alone = [_alone(inks[index], characters[index], each) for index, group in groups.items() for each in group]
+    batches = [alone[start : start + _BATCH_SIZE] for start in range(0, len(alone), _BATCH_SIZE)]
     frames = torch.cat([_no_frames(model), *(model.frame(torch.stack(batch)) for batch in batches)])
     return dict(zip(groups, frames.split([len(group) for group in groups.values()])))
 
