@@ -76,7 +76,7 @@ def write(
     detailed = F.interpolate(frames, (_CANVAS, _CANVAS), mode="bicubic", align_corners=False)[:, 0]
     detailed = blur(detailed, 1.2)  # or a thin stroke would be a string of pixels
     detailed = detailed / detailed.amax((1, 2), keepdim=True).clamp(min=1e-6)
-    keeps_own = ((width == 0) | ~_is_clear(detailed))[:, None, None]
+    keeps_own = (width == 0)[:, None, None]
     own = torch.sigmoid((detailed - 0.4) * 20)
     nearness = blur(_nearness(thin(detailed > 0.4, rounds=6)), 1.5)
     placed = _place(torch.where(keeps_own, own, nearness / _REACH), centre, side, shape)
@@ -126,20 +126,6 @@ def distance_to_segment(start: torch.Tensor, step: torch.Tensor, shape: tuple[in
     start, step = start[:, None, None], step[:, None, None]
     along = ((points - start) * step).sum(-1, keepdim=True) / step.square().sum(-1, keepdim=True)
     return (points - start - along.clamp(0, 1) * step).norm(dim=-1)
-
-
-def _is_clear(strokes: torch.Tensor) -> torch.Tensor:
-    """(N, H, W) in [0, 1] -> bool (N,): whether the same loops are seen wherever ink is said to begin."""
-    numbers = torch.stack([_euler_number(strokes > threshold) for threshold in (0.25, 0.4, 0.6)])
-    return (numbers == numbers[0]).all(0)
-
-
-def _euler_number(ink: torch.Tensor) -> torch.Tensor:
-    """bool (N, H, W) -> int64 (N,): how many pieces of ink there are, less the holes in them."""
-    across, down = ink[..., 1:] & ink[..., :-1], ink[:, 1:] & ink[:, :-1]
-    squares = across[:, 1:] & across[:, :-1]
-    pixels, across, down, squares = (each.sum((1, 2)) for each in (ink, across, down, squares))
-    return pixels - across - down + squares
 
 
 def _nearness(line: torch.Tensor) -> torch.Tensor:
