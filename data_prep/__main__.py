@@ -30,7 +30,7 @@ class CommandArguments:
     contact_sheet: str = field(default="contact_sheet.png", metadata={"help": "Where the contact sheet is written."})
     push_to_hub: bool = field(default=False, metadata={"help": "Publish the merged dataset with a card."})
     hub_dataset_id: str = field(
-        default="handwritten-digits", metadata={"help": "Its name on the Hub, with or without the owner."}
+        default="handwritten-digits", metadata={"help": "Name of the dataset on the Hub, with or without the owner."}
     )
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
-from .marks import marks
+from .marks import draw_marks
 from .mnist import FRAME_SIZE
 from .sampling import chance, uniform
 from .strokes import write
@@ -94,7 +94,7 @@ def compose(
     """
     n, device = len(frames), frames.device
     longest = (torch.rand(n, device=device) ** 1.5 * (LONGEST - 1)).long() + 2
-    characters, written, offsets, first, last = spell(frames, torch.where(is_string, longest, 1), marks())
+    characters, written, offsets, first, last = spell(frames, torch.where(is_string, longest, 1), draw_marks())
     height = _heights(extent, (last - first) / DIGIT_HEIGHT, is_cut_out) * size
     side = height / DIGIT_HEIGHT
     pen = pens(side)

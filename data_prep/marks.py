@@ -23,7 +23,7 @@ _OF_A_KIND = 13
 
 
 @cache
-def marks(with_signs: bool = False) -> torch.Tensor:
+def draw_marks(with_signs: bool = False) -> torch.Tensor:
     """
     Full stops, commas, dashes, equals signs and what else stands between digits; with number signs, long dashes
     and waves, as on cheques, where only what hangs together is to be learnt: they are rules as much as ink. There, they

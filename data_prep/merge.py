@@ -32,7 +32,8 @@ class DataArguments:
         },
     )
     custom_license: str | None = field(
-        default=None, metadata={"help": "Their licence, for the cards, as the Hub names it: cc0-1.0, cc-by-4.0, ..."}
+        default=None,
+        metadata={"help": "The licence of --custom_data, for the cards, as the Hub names it: cc0-1.0, ..."},
     )
     not_digits: str | None = field(
         default=None,
@@ -42,7 +43,7 @@ class DataArguments:
         default=0.1,
         metadata={"help": "Share of the training pictures held out: whole writers where known, else of each label."},
     )
-    split_seed: int = field(default=42, metadata={"help": "Which pictures those are; --seed does not change them."})
+    split_seed: int = field(default=42, metadata={"help": "Which pictures are held out; --seed does not change them."})
 
     def __post_init__(self):
         if not 0 < self.validation_fraction < 1:

@@ -17,9 +17,10 @@ from PIL import Image, ImageFont, ImageOps
 from .custom import DAMAGE
 from .drawing import FINE, canvas, curve, pen
 from .errors import DataError
-from .marks import KINDS, NOBODYS_DIGITS, marks
+from .marks import KINDS, NOBODYS_DIGITS, draw_marks
 from .mnist import FRAME_SIZE
 
+_NO_LABEL = -1
 _FONTS = {"train": ("DejaVuS*.ttf", "STIXGeneral*.ttf"), "validation": ("cm[bst][0-9st]*.ttf", "cmr10.ttf")}
 _RANGES = [
     range(0x21, 0x7F),  # ASCII
@@ -45,7 +46,9 @@ _LOOKALIKES = set(
 _NEARLY_DIGITS = list("CDGJLTUVceprtu" + "CDGce" * 3)  # a digit but for one stroke: drawn more often
 
 
-def not_digits(count: int, labels: list[str], split: str = "train", seed: int = 0) -> torch.Tensor:
+def draw_not_digits(
+    count: int, labels: list[str], split: str = "train", seed: int = 0
+) -> tuple[torch.Tensor, torch.Tensor]:
     """
     Args:
         count: How many.
@@ -54,7 +57,8 @@ def not_digits(count: int, labels: list[str], split: str = "train", seed: int = 
         seed: The same seed draws the same.
 
     Returns:
-        uint8 (count, 1, 28, 28), ink bright; five of six are letters or symbols.
+        Frames uint8 (count, 1, 28, 28), ink bright, of which five of six are letters or symbols, and the label of each,
+        int64 (count,), always -1.
     """
     random = np.random.default_rng([seed, len(split)])
     fonts = [path for pattern in _FONTS[split] for path in sorted(_font_folder().glob(pattern))]
@@ -73,7 +77,7 @@ def not_digits(count: int, labels: list[str], split: str = "train", seed: int = 
             frame[0] = _mark(random)
         else:
             frame[0] = scribbles[random.integers(len(scribbles))](random)
-    return torch.from_numpy(frames)
+    return torch.from_numpy(frames), torch.full((count,), _NO_LABEL)
 
 
 def read_not_digits(folder: str) -> Dataset:
@@ -89,10 +93,10 @@ def read_not_digits(folder: str) -> Dataset:
         raise DataError(f"{folder} holds no pictures; name a folder of pictures that show no digit.")
     for file in files:
         try:
-            Image.open(file).load()
+            ImageOps.exif_transpose(Image.open(file))  # as it is when it is decoded
         except DAMAGE:
             raise DataError(f"{file} cannot be read; take it out of {folder}.") from None
-    rows = Dataset.from_dict({"image": files, "label": [-1] * len(files)})
+    rows = Dataset.from_dict({"image": files, "label": [_NO_LABEL] * len(files)})
     return rows.cast_column("image", datasets.Image())
 
 
@@ -139,7 +143,7 @@ def _framed(random: np.random.Generator, sheet: Image.Image) -> Image.Image:
 
 def _mark(random: np.random.Generator) -> Image.Image:
     """What stands around an amount, enlarged: a number sign, an equals sign, a full stop and a dash."""
-    every = marks(with_signs=True)
+    every = draw_marks(with_signs=True)
     kind = KINDS.index(NOBODYS_DIGITS[random.integers(len(NOBODYS_DIGITS))])
     mark = every[kind + len(KINDS) * random.integers(len(every) // len(KINDS))]
     return _framed(random, Image.fromarray((mark * 255).byte().numpy()))

@@ -29,7 +29,7 @@ class Number(NamedTuple):
     touches: bool
 
 
-def numbers(frames: torch.Tensor, labels: list[str], count: int, seed: int = 0) -> Iterator[Number]:
+def make_numbers(frames: torch.Tensor, labels: list[str], count: int, seed: int = 0) -> Iterator[Number]:
     """
     Args:
         frames: uint8 (N, 1, 28, 28), ink bright.
@@ -57,7 +57,8 @@ def write_numbers(frames: torch.Tensor, labels: list[str], count: int, folder: P
     for name in ("apart", "touching"):
         (folder / name).mkdir(parents=True, exist_ok=True)
         metadata[name] = (folder / name / "metadata.jsonl").open("w")
-    for index, number in enumerate(tqdm(numbers(frames, labels, count, seed), total=count, desc="Writing numbers")):
+    made = make_numbers(frames, labels, count, seed)
+    for index, number in enumerate(tqdm(made, total=count, desc="Writing numbers")):
         name = "touching" if number.touches else "apart"
         number.image.save(folder / name / f"{index:05}.png")
         print(json.dumps({"file_name": f"{index:05}.png", "text": number.text}), file=metadata[name])

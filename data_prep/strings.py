@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 
 from .lines import DIGIT_HEIGHT, LONGEST, Line, pens, rises, spell, write_line
-from .marks import marks
+from .marks import draw_marks
 from .paper import border_objects, printed_rules
 from .sampling import chance, smooth_field, uniform
 from .strokes import blur, distance_to_segment
@@ -106,7 +106,7 @@ class Strings:
         size = (torch.rand(n, self.lines, device=device) * fits[:, None]).long() + 1
         width = (frames >= 0.5).any(2).sum((1, 2)).clamp(min=1)
         chosen = torch.multinomial(1 / width, n * self.lines, replacement=True)
-        text = spell(frames[chosen], size.flatten(), marks(with_signs=True))
+        text = spell(frames[chosen], size.flatten(), draw_marks(with_signs=True))
         aspect = ((text.last - text.first) / DIGIT_HEIGHT).view(n, self.lines).amax(1)
         height = torch.minimum(height, 0.97 * self.width / aspect)
         side = height / DIGIT_HEIGHT

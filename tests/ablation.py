@@ -32,8 +32,8 @@ from data_prep import (
     Pictures,
     Strings,
     by_source,
+    draw_not_digits,
     merge,
-    not_digits,
     written_in_other_hands,
     written_on_a_tablet,
 )
@@ -118,7 +118,7 @@ def training_pictures(data_args: DataArguments) -> tuple[list[str], Pictures]:
     dataset = merge(data_args, say=lambda _: None)["train"]
     labels, count = dataset.features["label"].names, round(NOT_DIGITS_SHARE * len(dataset))
     _, processor = new_model(labels)
-    others = Pictures.of_frames(not_digits(count, labels), torch.full((count,), NO_LABEL), processor)
+    others = Pictures.of_frames(*draw_not_digits(count, labels), processor)
     return labels, sum(by_source(dataset, processor).values(), start=others)
 
 

@@ -28,8 +28,8 @@ from keras import layers
 
 from data_prep.pictures import frames_of
 from digit_model import load_checkpoint
+from digit_model.folders import find_pictures
 from digit_model.onnx_runtime import export, on_onnx_runtime
-from digit_model.reader import find_pictures
 
 BATCH, ROUNDS = 500, 20
 

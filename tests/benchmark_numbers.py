@@ -17,11 +17,12 @@ sys.path.insert(0, str(ROOT))
 
 from datasets import load_dataset
 
-from data_prep import numbers
+from data_prep import make_numbers
 from data_prep.pictures import frames_of
 from digit_model import PRETRAINED, load_checkpoint
+from digit_model.folders import find_pictures
 from digit_model.pipeline_digit import NumberReadingPipeline
-from digit_model.reader import NumberReader, find_pictures, read_in_processes, usual_processes
+from digit_model.reader import NumberReader, default_processes, read_in_processes
 
 COUNT = 1000
 TURN = 500
@@ -29,7 +30,7 @@ TURN = 500
 
 def made_pictures(folder: Path) -> list[str]:
     frames, labels = frames_of(load_dataset(str(ROOT / "tests" / "data" / "mnist"), split="test"))
-    for index, number in enumerate(numbers(frames, labels, COUNT)):
+    for index, number in enumerate(make_numbers(frames, labels, COUNT)):
         number.image.save(folder / f"{index:04}.jpg", quality=90)
     return find_pictures([str(folder)])
 
@@ -44,7 +45,7 @@ def main() -> None:
         seconds, texts = [0.0, 0.0], [[], []]
         ways = (
             (lambda turn: [pipeline(file)["text"] for file in turn]),
-            (lambda turn: [row["text"] for row in read_in_processes(reader, turn, usual_processes(turn, None))]),
+            (lambda turn: [row["text"] for row in read_in_processes(reader, turn, default_processes(turn, None))]),
         )
         for start in range(0, len(files), TURN):
             for way, read in enumerate(ways):

@@ -20,8 +20,7 @@ sys.path.insert(0, str(ROOT))
 import torch
 from datasets import concatenate_datasets, load_dataset
 
-from data_prep import Augmentation, DataArguments, Pages, Pictures, Strings, merge, not_digits, to_pictures
-from digit_model.modeling_digit import NO_LABEL
+from data_prep import Augmentation, DataArguments, Pages, Pictures, Strings, draw_not_digits, merge, to_pictures
 from digit_model.trainer import CHARACTERS_PER_STRING, SMALL_PAGE, muon
 from train import NOT_DIGITS_SHARE, DigitTrainingArguments, new_model
 
@@ -42,7 +41,7 @@ def bare_loop(mnist: Path, args: DigitTrainingArguments) -> tuple[float, float]:
     labels = rows.features["label"].names
     model, processor = new_model(labels)
     count = round(NOT_DIGITS_SHARE * len(rows))
-    others = Pictures.of_frames(not_digits(count, labels), torch.full((count,), NO_LABEL), processor)
+    others = Pictures.of_frames(*draw_not_digits(count, labels), processor)
     data = to_pictures(rows, processor) + others
     optimizer = muon(model, args.learning_rate, args.weight_decay)
     augmentation, strings, size = Augmentation(), Strings(), args.per_device_train_batch_size

@@ -7,7 +7,7 @@ import pytest
 from conftest import call, scan
 from PIL import Image
 
-from data_prep import not_digits
+from data_prep import draw_not_digits
 from data_prep.__main__ import main as data_prep
 from data_prep.nothing import KINDS
 from digit_model import DigitImageClassificationPipeline, load_checkpoint
@@ -41,7 +41,7 @@ def test_the_command_writes_what_evaluate_measures(tmp_path):
 
 
 def test_letters_of_a_font_it_has_not_seen_are_hardly_ever_answered(classifier):
-    letters = not_digits(400, LABELS, "validation", seed=5)[:, 0].numpy()
+    letters = draw_not_digits(400, LABELS, "validation", seed=5)[0][:, 0].numpy()
     assert answered(classifier, [Image.fromarray(letter) for letter in letters]) <= 0.03
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from data_prep import Strings, numbers
+from data_prep import Strings, make_numbers
 from data_prep.lines import LONGEST
 from digit_model import load_checkpoint
 from digit_model.characters_digit import CHARACTER_SIZE, MARK, character_loss, cut_out, find_characters
@@ -105,8 +105,8 @@ def test_pictures_without_ink_have_a_loss_too():
 
 def test_numbers_know_their_text_and_repeat_by_seed(frames):
     labels, pixels = list("0123456789"), (frames * 255).byte()
-    some = list(numbers(pixels, labels, 40, seed=1))
-    again = list(numbers(pixels, labels, 40, seed=1))
+    some = list(make_numbers(pixels, labels, 40, seed=1))
+    again = list(make_numbers(pixels, labels, 40, seed=1))
     assert [number.text for number in some] == [number.text for number in again]
     assert all(np.array_equal(one.image, other.image) for one, other in zip(some, again))
     lengths = {len(number.text) for number in some}
