@@ -10,8 +10,9 @@ A handwritten-digit recogniser as a transformers model.
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from .checkpoint import PRETRAINED, CheckpointError, file_of, load_checkpoint
+from .checkpoint import PRETRAINED, file_of, load_checkpoint
 from .configuration_digit import DigitConfig
+from .errors import CheckpointError
 from .image_processing_digit import DigitImageProcessor, UnreadableImageError
 from .modeling_digit import DigitForImageClassification, DigitOutput
 from .pipeline_digit import DigitImageClassificationPipeline, NumberReadingPipeline

@@ -10,20 +10,43 @@ import argparse
 import csv
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import transformers
 from tqdm.auto import tqdm
 
 from . import onnx_runtime
-from .checkpoint import PRETRAINED, CheckpointError, load_checkpoint
+from .checkpoint import PRETRAINED, load_checkpoint
+from .errors import CheckpointError, DatasetError, ReaderError
 from .evaluation import figures_row, figures_table
-from .labelled_pictures import DatasetError, load_labelled
+from .folders import find_pictures
+from .labelled_pictures import load_labelled
 from .model_card import model_card
 from .number_evaluation import number_row
 from .pipeline_digit import PIPELINES
-from .reader import COLUMNS, NumberReader, ReaderError, find_pictures, read_in_processes, rows_there, usual_processes
+from .reader import COLUMNS, NumberReader, default_processes, read_in_processes, trim_table
 from .report import evaluate_digits, evaluate_numbers
+
+
+class Task(NamedTuple):
+    """
+    Attributes:
+        measure: Pictures -> figures.
+        to_row: Figures -> a row of the table that is printed.
+        part: Of a checkpoint's results, where they are kept.
+    """
+
+    measure: Callable[..., dict]
+    to_row: Callable[[dict], dict[str, str]]
+    part: str
+
+
+TASKS = {
+    "image-classification": Task(evaluate_digits, figures_row, "evaluation"),
+    "number-reading": Task(evaluate_numbers, number_row, "numbers"),
+}
 
 
 def read(args: argparse.Namespace) -> None:
@@ -32,17 +55,18 @@ def read(args: argparse.Namespace) -> None:
     target = Path(args.csv) if args.csv else None
     if target and target.exists() and not args.resume:
         raise ReaderError(f"{target} exists: pass --resume to go on after its rows, or name another file.")
-    there = rows_there(target, files) if target else 0
+    there = trim_table(target, files) if target else 0
     transformers.logging.disable_progress_bar()
     load_checkpoint(args.model)  # so that a missing one is said before any process starts
     reader = NumberReader(args.model, args.device, args.batch_size, backend=args.backend)
     files_left = files[there:]
-    processes = args.num_proc or usual_processes(files_left, args.device)
+    processes = args.num_proc or default_processes(files_left, args.device)
     if processes > 1:
         rows = read_in_processes(reader, files_left, processes)
     else:
         rows = reader.read(zip(files_left, files_left))
-    sys.stdout.reconfigure(errors="surrogateescape")  # a file's name may be no text in UTF-8
+    # a file's name may be no text in UTF-8, and on Windows every line would get a second end
+    sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape", newline="")
     table = target.open("a", newline="", encoding="utf-8", errors="surrogateescape") if target else sys.stdout
     writer, unreadable = csv.DictWriter(table, COLUMNS), 0
     if there == 0:
@@ -74,27 +98,24 @@ def evaluate(args: argparse.Namespace) -> None:
         raise CheckpointError(f"{args.model} has no results.json to add to; name a folder that train.py has written.")
     model, processor = load_checkpoint(args.model)
     reader = PIPELINES[args.task](model=model, image_processor=processor, device=args.device)
-    measured, names = {}, [_name_of(dataset) for dataset in args.datasets]
+    task, measured, names = TASKS[args.task], {}, [_name_of(dataset) for dataset in args.datasets]
     for dataset, name in zip(args.datasets, names):
         rows = load_labelled(dataset, args.split)
         name = dataset if names.count(name) > 1 else name
         folder = Path(args.report or "", name.strip("./").replace("/", "_") if len(args.datasets) > 1 else "")
-        measured[name] = TASKS[args.task](name, rows, reader, args.batch_size, folder if args.report else None)
+        measured[name] = task.measure(name, rows, reader, args.batch_size, folder if args.report else None)
         if args.report:
             print(f"Report: {folder / 'index.html'}")
-    print(figures_table(measured, number_row if args.task == "number-reading" else figures_row))
+    print(figures_table(measured, task.to_row))
     if args.json:
         Path(args.json).write_text(json.dumps(measured, indent=2) + "\n")
     if args.update_card:
-        add_to_card(Path(args.model), "evaluation" if args.task == "image-classification" else "numbers", measured)
+        add_to_card(Path(args.model), task.part, measured)
 
 
 def _name_of(dataset: str) -> str:
     path = Path(dataset)
     return (path.resolve() if path.exists() else path).name
-
-
-TASKS = {"image-classification": evaluate_digits, "number-reading": evaluate_numbers}
 
 
 def add_to_card(checkpoint: Path, part: str, measured: dict[str, dict]) -> None:

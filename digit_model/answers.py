@@ -102,8 +102,6 @@ class Answers:
         best = output.logits[0].softmax(0).topk(min(3, len(self.labels)))
         scores = {self.labels[index]: score for index, score in zip(best.indices.tolist(), best.values.tolist())}
         (text, score), *_ = scores.items()
-        is_frame = pages.shape[-1] == self.model.config.frame_size
-        ink = pages[0, 0] if is_frame else self.model.ink(pages)[0, 0].sigmoid()
         return Answer(
             text=text,
             sure=text if score >= self.model.config.rejection_threshold else UNREADABLE,
@@ -112,7 +110,7 @@ class Answers:
             weakest=0,
             characters=[upright(image)],
             figure=draw_reading(image, {"text": "", "digits": []}),
-            looks=draw_looks(to_image(ink), [to_image(output.frames[0, 0])]),
+            looks=draw_looks(to_image(self.model.to_ink(pages)[0, 0]), [to_image(output.frames[0, 0])]),
         )
 
 

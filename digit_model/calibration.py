@@ -1,6 +1,6 @@
 """Scores that mean something: fitted after training, on validation pictures, and kept in the configuration."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 
 import numpy as np
@@ -13,7 +13,7 @@ from transformers import Trainer
 from .pipeline_digit import NumberReadingPipeline, certainties
 from .results import to_scores
 
-_TOGETHER = 32  # pictures of numbers that are read at once
+_BATCH_SIZE = 32
 
 
 def fit_temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
@@ -29,20 +29,11 @@ def fit_temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
         Above 0; more than 1 where the classifier is too sure of itself.
     """
     logits = logits.double()
-    log_temperature = torch.zeros((), dtype=torch.double, requires_grad=True)
-    optimizer = torch.optim.LBFGS([log_temperature], max_iter=100, line_search_fn="strong_wolfe")
-
-    def closure() -> torch.Tensor:
-        optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(logits / log_temperature.exp(), labels)
-        loss.backward()
-        return loss
-
-    optimizer.step(closure)
-    return log_temperature.exp().item()
+    (temperature,) = _fit(lambda temperature: nn.functional.cross_entropy(logits / temperature, labels), count=1)
+    return temperature
 
 
-def rejection_threshold(scores: list[np.ndarray], answered: float = 0.01) -> float:
+def fit_threshold(scores: list[np.ndarray], answered: float = 0.01) -> float:
     """
     The lowest top score that only a given share of the pictures without any digit reach, of each set of them.
 
@@ -61,7 +52,7 @@ def calibrate(trainer: Trainer, digits: dict[str, Dataset], not_digits: list[Dat
     logits, labels = (np.concatenate(part) for part in zip(*[prediction[:2] for prediction in predictions]))
     config.temperature = fit_temperature(torch.from_numpy(logits), torch.from_numpy(labels))
     scores = [to_scores(trainer.predict(pictures)).amax(1).numpy() for pictures in not_digits]
-    config.rejection_threshold = rejection_threshold(scores)
+    config.rejection_threshold = fit_threshold(scores)
     return {
         "temperature": config.temperature,
         "rejection_threshold": config.rejection_threshold,
@@ -83,18 +74,27 @@ def fit_powers(signs: list[np.ndarray], is_right: np.ndarray) -> list[float]:
     """
     sums = torch.tensor(np.stack([np.log(np.clip(each, 1e-6, 1)).sum(0) for each in signs])).double()
     target = torch.tensor(is_right).double()
-    log_powers = torch.zeros(2, dtype=torch.double, requires_grad=True)
-    optimizer = torch.optim.LBFGS([log_powers], max_iter=100, line_search_fn="strong_wolfe")
+
+    def loss(powers: torch.Tensor) -> torch.Tensor:
+        scores = (sums @ powers).exp().clamp(1e-6, 1 - 1e-6)
+        return nn.functional.binary_cross_entropy(scores, target) + 1e-3 * powers.log().square().sum()
+
+    return _fit(loss, count=2)
+
+
+def _fit(loss: Callable[[torch.Tensor], torch.Tensor], count: int) -> list[float]:
+    """So many values above 0 at which the loss is lowest, from 1 on."""
+    logarithms = torch.zeros(count, dtype=torch.double, requires_grad=True)
+    optimizer = torch.optim.LBFGS([logarithms], max_iter=100, line_search_fn="strong_wolfe")
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
-        scores = (sums @ log_powers.exp()).exp().clamp(1e-6, 1 - 1e-6)
-        loss = nn.functional.binary_cross_entropy(scores, target) + 1e-3 * log_powers.square().sum()
-        loss.backward()
-        return loss
+        value = loss(logarithms.exp())
+        value.backward()
+        return value
 
     optimizer.step(closure)
-    return log_powers.exp().tolist()
+    return logarithms.exp().tolist()
 
 
 def calibrate_numbers(reader: NumberReadingPipeline, numbers: Iterable[tuple[Image.Image, str]]) -> dict:
@@ -111,7 +111,7 @@ def calibrate_numbers(reader: NumberReadingPipeline, numbers: Iterable[tuple[Ima
         these; None if there is none.
     """
     config, signs, is_right, numbers = reader.model.config, [], [], iter(numbers)
-    while batch := list(islice(numbers, _TOGETHER)):
+    while batch := list(islice(numbers, _BATCH_SIZE)):
         prepared = [reader.preprocess(image) for image, _ in batch]
         outputs = reader.forward({key: [each[key] for each in prepared] for key in prepared[0]})
         for (_, text), (_, writing, scores) in zip(batch, outputs["readings"]):

@@ -8,15 +8,12 @@ from transformers import AutoConfig
 from transformers.utils import cached_file
 
 from .configuration_digit import DigitConfig
+from .errors import CheckpointError, first_line
 from .image_processing_digit import DigitImageProcessor
 from .modeling_digit import DigitForImageClassification
 
 PRETRAINED = str(Path(__file__).parent / "pretrained")
 """The checkpoint that ships with the repository."""
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be loaded; the message is one sentence for the person who named it."""
 
 
 def load_checkpoint(
@@ -44,10 +41,9 @@ def load_checkpoint(
     except CheckpointError:
         raise
     except (OSError, RuntimeError, ValueError, SafetensorError, StrictDataclassError) as error:
-        reason = (str(error).strip() or type(error).__name__).split("\n")[0].rstrip(".")
         raise CheckpointError(
-            f"No digit model can be loaded from {name} ({reason}); name a folder with config.json, model.safetensors "
-            "and preprocessor_config.json, or a model on the Hub."
+            f"No digit model can be loaded from {name} ({first_line(error)}); name a folder with config.json, "
+            "model.safetensors and preprocessor_config.json, or a model on the Hub."
         ) from None
     if info["missing_keys"]:
         raise CheckpointError(f"{name} lacks the weights {', '.join(sorted(info['missing_keys'])[:3])}; save it again.")

@@ -11,10 +11,12 @@ import evaluate
 import numpy as np
 import pandas as pd
 from datasets import Dataset
+from scipy.stats import binomtest
 from sklearn.metrics import f1_score, recall_score
 from transformers import Pipeline
 
-from .labelled_pictures import DatasetError, open_labelled
+from .errors import DatasetError
+from .labelled_pictures import open_labelled
 
 
 class DigitMetrics(evaluate.Metric):
@@ -110,10 +112,8 @@ def measure(metrics: DigitMetrics, scores: np.ndarray, references: np.ndarray, t
 
 def accuracy_interval(accuracy: float, n: int) -> tuple[float, float]:
     """The 95 % Wilson score interval of an accuracy measured on n pictures (Wilson, 1927)."""
-    z = 1.959964
-    centre = (accuracy + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * np.sqrt(accuracy * (1 - accuracy) / n + z * z / (4 * n * n))
-    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+    interval = binomtest(round(accuracy * n), n).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def predict(classifier: Pipeline, rows: Dataset, batch_size: int = 32) -> pd.DataFrame:
@@ -173,7 +173,7 @@ def figures_row(figures: dict) -> dict[str, str]:
         row["macro F1"] = f"{figures['macro_f1']:.2%}"
         row["ECE"] = f"{figures['ece']:.2%}"
         row["answered"] = f"{figures['coverage']:.2%}"
-        row["of these right"] = share(figures["selective_accuracy"])
+        row["of these right"] = percent(figures["selective_accuracy"])
     if figures.get("n_others"):
         row["no digit"] = f"{figures['n_others']:,}"
         row["answered all the same"] = f"{figures['others_answered']:.2%}"
@@ -182,8 +182,8 @@ def figures_row(figures: dict) -> dict[str, str]:
     return row
 
 
-def share(value: float | None) -> str:
-    """In per cent, and nothing where there is none."""
+def percent(value: float | None) -> str:
+    """A share in [0, 1] as people write it, and nothing where there is none."""
     return "" if value is None else f"{value:.2%}"
 
 

@@ -14,7 +14,9 @@ from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import httpx
 
-from .image_processing_digit import UnreadableImageError, open_image, pictures_in
+from .errors import DatasetError, first_line
+from .folders import pictures_in
+from .image_processing_digit import UnreadableImageError, open_image
 
 _LABELS = ("label", "labels", "text")
 _LOAD_ERRORS = (
@@ -29,14 +31,10 @@ _LOAD_ERRORS = (
 )
 
 
-class DatasetError(ValueError):
-    """A dataset that cannot be used; the message is one sentence for the person who named it."""
-
-
 class LabelledPicture(NamedTuple):
     """
     Attributes:
-        name: The file's, or the number of the row.
+        name: The file's, or the index of the row.
         source: What `open_image` takes.
         label: What it shows.
     """
@@ -64,11 +62,10 @@ def load_labelled(source: str, split: str | None = None) -> Dataset:
         splits = _load(Path(source))
     except DatasetError:
         raise
-    except _LOAD_ERRORS as e:
-        reason = (str(e).strip() or type(e).__name__).split("\n")[0].rstrip(".")
+    except _LOAD_ERRORS as error:
         raise DatasetError(
-            f"{source} cannot be read ({reason}); name an image folder or a ZIP of one, a parquet file, or a dataset "
-            "on the Hub."
+            f"{source} cannot be read ({first_line(error)}); name an image folder or a ZIP of one, a parquet file, or "
+            "a dataset on the Hub."
         ) from None
     split = split or ("test" if "test" in splits else next(iter(splits)) if len(splits) == 1 else None)
     if split not in splits:
@@ -76,11 +73,11 @@ def load_labelled(source: str, split: str | None = None) -> Dataset:
     return with_text_labels(splits[split], source)
 
 
-def labelled_picture(rows: Dataset, number: int) -> LabelledPicture:
+def labelled_picture(rows: Dataset, index: int) -> LabelledPicture:
     """A row that `load_labelled` gives."""
-    row = rows[number]
+    row = rows[index]
     image = row["image"] or {"path": None, "bytes": b""}  # a row may have no picture
-    name = Path(image["path"]).name if image["path"] else str(number)
+    name = Path(image["path"]).name if image["path"] else str(index)
     return LabelledPicture(name, image["path"] if image["bytes"] is None else BytesIO(image["bytes"]), row["label"])
 
 
@@ -93,8 +90,8 @@ def open_labelled(rows: Dataset, described: list[dict], draft_side: int | None =
         described: Gets a row a picture.
         draft_side: As `open_image` takes it.
     """
-    for number in range(len(rows)):
-        picture = labelled_picture(rows, number)
+    for index in range(len(rows)):
+        picture = labelled_picture(rows, index)
         described.append({"file": picture.name, "label": picture.label, "error": ""})
         try:
             yield open_image(picture.source, draft_side)

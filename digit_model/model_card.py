@@ -4,7 +4,7 @@ from statistics import mean, stdev
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from .evaluation import figures_table, share
+from .evaluation import figures_table, percent
 from .failures import CONFUSION_FILE, MISTAKES_FILE
 from .number_evaluation import number_row
 
@@ -84,7 +84,7 @@ def _text(results: dict, model_id: str | None) -> str:
     name = model_id or "FOLDER"
     labels, calibration = results["labels"], results["calibration"]
     recalls = [
-        f"| {split} | {source} | " + " | ".join(share(figures["recall"].get(label)) for label in labels) + " |"
+        f"| {split} | {source} | " + " | ".join(percent(figures["recall"].get(label)) for label in labels) + " |"
         for split in SPLITS
         for source, figures in results[split].items()
     ]
@@ -167,8 +167,8 @@ def _numbers(results: dict) -> str:
     table = numbers_table(results) + "\n\n" if "numbers" in results else ""
     return f"""{table}A sign of a number is shown as `?` where its share of the score is below \
 {calibration["number_threshold"]:.2f} (`config.number_threshold`). Of {calibration["n"]:,} synthetic numbers of the \
-held-out digits, on which that score was fitted, {share(calibration["coverage"])} are shown without a `?`, and \
-{share(calibration["selective_accuracy"])} of these are right.
+held-out digits, on which that score was fitted, {percent(calibration["coverage"])} are shown without a `?`, and \
+{percent(calibration["selective_accuracy"])} of these are right.
 
 """
 

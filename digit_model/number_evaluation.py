@@ -6,8 +6,9 @@ from datasets import Dataset
 from rapidfuzz.distance import Levenshtein
 from transformers import Pipeline
 
-from .evaluation import accuracy_interval, expected_calibration_error, share
-from .labelled_pictures import DatasetError, open_labelled
+from .errors import DatasetError
+from .evaluation import accuracy_interval, expected_calibration_error, percent
+from .labelled_pictures import open_labelled
 from .pipeline_digit import UNREADABLE, signs_of
 
 
@@ -78,6 +79,6 @@ def number_row(figures: dict) -> dict[str, str]:
         "digit error rate": f"{figures['digit_error_rate']:.2%}",
         "ECE": f"{figures['ece']:.2%}",
         "answered": f"{figures['coverage']:.2%}",
-        "of these right": share(figures["selective_accuracy"]),
+        "of these right": percent(figures["selective_accuracy"]),
     }
     return row | ({"unreadable": f"{figures['unreadable']:,}"} if figures["unreadable"] else {})

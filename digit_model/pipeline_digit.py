@@ -16,7 +16,7 @@ UNREADABLE = "?"
 
 
 class _QuickPipeline(Pipeline):
-    """A twelfth faster with a picture at a time on a CPU."""
+    """In inference mode and channels last, a twelfth faster with a picture at a time on a CPU."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)

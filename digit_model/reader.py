@@ -15,7 +15,8 @@ import torch
 from PIL import Image
 
 from .checkpoint import PRETRAINED, load_checkpoint
-from .image_processing_digit import UnreadableImageError, pictures_in
+from .errors import ReaderError
+from .image_processing_digit import UnreadableImageError
 from .memory import keep_freed_memory
 from .onnx_runtime import need, on_onnx_runtime
 from .pipeline_digit import NumberReadingPipeline
@@ -27,10 +28,6 @@ Picture = str | BytesIO | Image.Image | np.ndarray
 """A path, the bytes of a file, or a picture that is open."""
 
 _ENOUGH = 100  # pictures for which a process more is worth its start
-
-
-class ReaderError(ValueError):
-    """Pictures that cannot be read as asked for; the message is one sentence for the person who asked."""
 
 
 class NumberReader:
@@ -97,7 +94,7 @@ class NumberReader:
 
             def begin() -> list:
                 chosen = list(islice(pictures, self.batch_size))
-                return [(name, threads.submit(_or_sentence, preprocess, picture)) for name, picture in chosen]
+                return [(name, threads.submit(_preprocess_or_reason, preprocess, picture)) for name, picture in chosen]
 
             batch = begin()
             while batch:
@@ -121,7 +118,7 @@ class NumberReader:
                 yield {"file": name, "text": reading["text"], "score": round(reading["score"], 6), "error": ""}
 
 
-def _or_sentence(preprocess: Callable, picture: Picture | UnreadableImageError) -> dict | str:
+def _preprocess_or_reason(preprocess: Callable, picture: Picture | UnreadableImageError) -> dict | str:
     if isinstance(picture, UnreadableImageError):
         return str(picture)
     try:
@@ -130,26 +127,7 @@ def _or_sentence(preprocess: Callable, picture: Picture | UnreadableImageError) 
         return str(error)
 
 
-def find_pictures(places: list[str]) -> list[str]:
-    """
-    Files as they are, and every picture in folders and those within, by name.
-
-    Raises:
-        ReaderError: If a folder has no picture. A file that does not exist is kept, and becomes a row with its error.
-    """
-    found = []
-    for place in map(Path, places):
-        if place.is_dir():
-            inside = [str(path) for path in pictures_in(place)]
-            if not inside:
-                raise ReaderError(f"The folder {place} holds no pictures; name one that does.")
-            found += inside
-        else:
-            found.append(str(place))
-    return found
-
-
-def usual_processes(files: list[str], device: str | None) -> int:
+def default_processes(files: list[str], device: str | None) -> int:
     """One for every CPU where there are pictures enough for them all; one where something faster than CPUs reads."""
     if device not in (None, "cpu") or (device is None and torch.accelerator.is_available()):
         return 1
@@ -164,7 +142,7 @@ def read_in_processes(reader: NumberReader, files: list[str], processes: int) ->
         ReaderError: If one of the processes was killed.
     """
     batches = (files[start : start + reader.batch_size] for start in range(0, len(files), reader.batch_size))
-    with ProcessPoolExecutor(processes, initializer=_become, initargs=[reader]) as executor:
+    with ProcessPoolExecutor(processes, initializer=_start_process, initargs=[reader]) as executor:
         try:
             for rows in executor.map(_read, batches):
                 yield from rows
@@ -177,7 +155,7 @@ def read_in_processes(reader: NumberReader, files: list[str], processes: int) ->
 _reader: NumberReader  # of a process that is one of several
 
 
-def _become(reader: NumberReader) -> None:
+def _start_process(reader: NumberReader) -> None:
     global _reader
     _reader = reader
     _use_one_thread()
@@ -197,9 +175,9 @@ def _use_one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def rows_there(path: Path, files: list[str]) -> int:
+def trim_table(path: Path, files: list[str]) -> int:
     """
-    How many pictures a table has rows for already. What was being written when it was stopped is taken off.
+    Takes off a table the row that was being written when the run was stopped, and counts the others.
 
     Raises:
         ReaderError: If its rows are of other pictures.

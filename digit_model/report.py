@@ -6,17 +6,17 @@ from functools import partial
 from pathlib import Path
 
 import jinja2
-import matplotlib
 import numpy as np
 import pandas as pd
 import torch
 from datasets import Dataset
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 from PIL import Image
-from sklearn.metrics import ConfusionMatrixDisplay
 from transformers import Pipeline
 
 from .evaluation import DigitMetrics, calibration_bins, figures_row, predict, summarize
+from .failures import draw_confusion
 from .figure import draw_reading
 from .image_processing_digit import open_image, upright
 from .labelled_pictures import LabelledPicture, labelled_picture
@@ -93,7 +93,19 @@ def evaluate_digits(name: str, rows: Dataset, classifier: Pipeline, batch_size: 
 
 
 def evaluate_numbers(name: str, rows: Dataset, reader: Pipeline, batch_size: int, folder: Path | None) -> dict:
-    """The same with whole numbers and a `pipeline("number-reading")`: what `measure_numbers` gives."""
+    """
+    Measures a model on pictures of whole numbers.
+
+    Args:
+        name: Of the pictures.
+        rows: As `load_labelled` gives them.
+        reader: A `pipeline("number-reading")`.
+        batch_size: Pictures a step.
+        folder: Gets the report, if any.
+
+    Returns:
+        What `measure_numbers` gives.
+    """
     table = read_numbers(reader, rows, batch_size)
     figures = measure_numbers(table)
     for sentence in table.loc[table["error"] != "", "error"]:
@@ -125,7 +137,6 @@ def write_report(
     )
     labels = list(config.id2label.values())
     known = table[(table["error"] == "") & table["is_known"]].assign(is_right=lambda t: t["answer"] == t["label"])
-    plots = {"confusion matrix": partial(_confusion, labels=labels)} | SCORE_PLOTS
     _write_page(
         folder,
         title,
@@ -135,7 +146,7 @@ def write_report(
         mistakes=table[is_mistake],
         describe=partial(_way_of_a_picture, classifier=classifier),
         answers=lambda row: row[labels].astype(float).nlargest(3).items(),
-        plots=_plots(known, plots, config.rejection_threshold, images) if len(known) else [],
+        plots=_plots(known, config.rejection_threshold, images, labels) if len(known) else [],
         model=config.name_or_path,
         remark=f"An answer is believed from a score of {config.rejection_threshold:.3f} on.",
     )
@@ -144,7 +155,17 @@ def write_report(
 def write_number_report(
     folder: Path, title: str, table: pd.DataFrame, figures: dict[str, str], rows: Dataset, reader: Pipeline
 ) -> None:
-    """The same for whole numbers: `table` is what `number_evaluation.read_numbers` gives, `reader` read them."""
+    """
+    Writes `index.html`, its pictures and `predictions.csv` for whole numbers.
+
+    Args:
+        folder: Is made where it does not exist.
+        title: What was measured.
+        table: What `number_evaluation.read_numbers` gives.
+        figures: Name -> figure, as they are to be shown.
+        rows: The pictures that were read, in the same order, as `load_labelled` gives them.
+        reader: The pipeline that read them.
+    """
     images = folder / "images"
     images.mkdir(parents=True, exist_ok=True)
     table.drop(columns="reading").to_csv(folder / "predictions.csv", index=False, float_format="%.6f")
@@ -158,7 +179,7 @@ def write_number_report(
         mistakes=known[~known["is_right"]],
         describe=_drawn,
         answers=lambda row: [(row["best"] or "nothing", row["score"])],
-        plots=_plots(known, SCORE_PLOTS, None, images) if len(known) else [],
+        plots=_plots(known, None, images) if len(known) else [],
         model=reader.model.config.name_or_path,
         remark="A sign is shown as ? where the model will not stand behind it.",
     )
@@ -204,54 +225,47 @@ def _way_of_a_picture(picture: LabelledPicture, row: pd.Series, classifier: Pipe
     """The picture, its page, the ink on it and the frame."""
     image = upright(open_image(picture.source)).convert("RGBA")
     image.thumbnail((2 * _THUMBNAIL, 2 * _THUMBNAIL))
-    page = classifier.preprocess(picture.source)["pages"][0].to(classifier.device)
+    page = classifier.preprocess(picture.source)["pages"][0].to(classifier.device)[None]
     with torch.inference_mode():
-        is_frame = page.shape[-1] == classifier.model.config.frame_size
-        ink = page if is_frame else classifier.model.ink(page[None])[0].sigmoid()
-        frame = classifier.model.to_frames(page[None])[0]
-    return {"picture": image, "page": to_image(page[0]), "ink": to_image(ink[0]), "frame": to_image(frame[0])}
+        steps = {"page": page, "ink": classifier.model.to_ink(page), "frame": classifier.model.to_frames(page)}
+    return {"picture": image} | {name: to_image(step[0, 0]) for name, step in steps.items()}
 
 
-def _plots(known: pd.DataFrame, plots: dict[str, Callable], threshold: float | None, folder: Path) -> list[str]:
-    """Draws each from the scores and whether they are right, and gives their paths from the report."""
-    paths = []
-    for name, plot in plots.items():
-        figure = Figure(figsize=(6, 6), layout="constrained")
-        plot(figure.subplots(), known, threshold)
-        paths.append(f"images/{name.replace(' ', '_')}.png")
-        with matplotlib.rc_context({"savefig.dpi": 120}):
-            figure.savefig(folder.parent / paths[-1])
-    return paths
+def _plots(known: pd.DataFrame, threshold: float | None, folder: Path, labels: list[str] | None = None) -> list[str]:
+    """Draws what the scores and answers are worth, and gives the files' paths from the report."""
+    figures = {"reliability": _reliability(known), "coverage": _coverage(known, threshold)}
+    if labels:
+        answers, references = (known[column].map(labels.index).to_numpy() for column in ("answer", "label"))
+        figures = {"confusion_matrix": draw_confusion(answers, references, labels)} | figures
+    for name, figure in figures.items():
+        figure.savefig(folder / f"{name}.png", dpi=120)
+    return [f"images/{name}.png" for name in figures]
 
 
-def _confusion(axes, known: pd.DataFrame, threshold: float | None, labels: list[str]) -> None:
-    ConfusionMatrixDisplay.from_predictions(
-        known["label"], known["answer"], labels=labels, ax=axes, cmap="Blues", colorbar=False
-    )
-    axes.set(title="Confusion matrix", xlabel="answer", ylabel="label")
-
-
-def _reliability(axes, known: pd.DataFrame, threshold: float | None) -> None:
+def _reliability(known: pd.DataFrame) -> Figure:
     bins = calibration_bins(known["score"].to_numpy(dtype=float), known["is_right"].to_numpy())
+    figure = Figure(figsize=(6, 6), layout="constrained")
+    axes = figure.subplots()
     axes.plot([0, 1], [0, 1], "k:", label="as sure as right")
     axes.plot(bins["confidence"], bins["accuracy"], "o-", label="measured")
     for confidence, accuracy, count in bins[["confidence", "accuracy", "count"]].to_numpy():
         axes.annotate(f"{count:.0f}", (confidence, accuracy), xytext=(4, -10), textcoords="offset points", fontsize=8)
     axes.set(title="Reliability (number of pictures)", xlabel="score", ylabel="share that is right")
     axes.legend()
+    return figure
 
 
-def _coverage(axes, known: pd.DataFrame, threshold: float | None) -> None:
+def _coverage(known: pd.DataFrame, threshold: float | None) -> Figure:
     known = known.sort_values("score", ascending=False)
     answered = np.arange(1, len(known) + 1)
     errors = (~known["is_right"]).cumsum() / answered
+    figure = Figure(figsize=(6, 6), layout="constrained")
+    axes = figure.subplots()
     axes.plot(answered / len(known), errors)
     if threshold is not None:
         coverage = (known["score"] >= threshold).mean()
         axes.axvline(coverage, color="k", linestyle=":", label=f"threshold {threshold:.2f}: {coverage:.1%} answered")
         axes.legend()
     axes.set(title="What rejecting buys", xlabel="share of the pictures that is answered", ylabel="of these wrong")
-    axes.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1))
-
-
-SCORE_PLOTS = {"reliability": _reliability, "coverage": _coverage}
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    return figure

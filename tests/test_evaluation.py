@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from digit_model.calibration import fit_temperature, rejection_threshold
+from digit_model.calibration import fit_temperature, fit_threshold
 from digit_model.evaluation import DigitMetrics, accuracy_interval, expected_calibration_error, figures_row, measure
 
 
@@ -57,6 +57,6 @@ def test_a_temperature_makes_scores_as_sure_as_they_are_right():
 
 def test_the_threshold_lets_no_more_than_its_share_of_any_kind_through():
     many, few = np.linspace(0, 0.5, 10_000), np.linspace(0, 1, 1000)
-    threshold = rejection_threshold([many, few], answered=0.01)
+    threshold = fit_threshold([many, few], answered=0.01)
     assert (many >= threshold).sum() == 0 and (few >= threshold).mean() == pytest.approx(0.01, abs=0.001)
-    assert rejection_threshold([np.full(10, 0.3)]) == 0.3
+    assert fit_threshold([np.full(10, 0.3)]) == 0.3

@@ -26,8 +26,8 @@ def answers(model, images) -> list[int]:
 
 def test_the_networks_stay_small():
     model = DigitForImageClassification(DigitConfig())
-    assert sum(weight.numel() for weight in model.classifier.parameters()) <= 500_000
-    assert sum(weight.numel() for weight in model.ink.parameters()) <= 500_000
+    for network in (model.ink, model.characters, model.classifier):
+        assert sum(weight.numel() for weight in network.parameters()) <= 500_000
 
 
 def test_the_released_checkpoint_reads_the_shipped_test_digits(model, mnist):

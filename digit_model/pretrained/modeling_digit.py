@@ -20,7 +20,7 @@ MAX_DICE_LOSS = 0.3
 """Dice loss of a page's ink, in [0, 1], from which on its frame shows too little of the character to learn from."""
 
 CHARACTER_WEIGHT = 0.01
-"""Of the loss of telling characters apart. It shares no weight with the others, but their common clipping."""
+"""Of the characters' loss. Their network shares no weight with the others, but the clipping of all gradients."""
 
 
 @dataclass
@@ -236,7 +236,7 @@ def _highest_near(numbers: torch.Tensor, axis: int) -> torch.Tensor:
 
 
 class DigitClassifier(nn.Module):
-    """Stages with a halving between them, averaged over the frame: frame -> logits of the labels and of no label."""
+    """Stages with max pooling between them, averaged over the frame: frame -> logits of the labels and of no label."""
 
     def __init__(self, config: DigitConfig):
         super().__init__()
@@ -277,7 +277,10 @@ class DigitPreTrainedModel(PreTrainedModel):
 
 
 class DigitForImageClassification(DigitPreTrainedModel):
-    """The way of a picture through the project, from the page on: ink, frame and classifier."""
+    """
+    A page, or a frame, to the label of the one character on it. `characters`, which tells those of a number apart, is
+    trained with the rest.
+    """
 
     def __init__(self, config: DigitConfig):
         super().__init__(config)
@@ -371,7 +374,12 @@ class DigitForImageClassification(DigitPreTrainedModel):
             return pixel_values
         if pixel_values.shape[0] == 0:  # a batch of frames alone; pixel_unshuffle takes no empty one
             return pixel_values.new_zeros(0, 1, self.config.frame_size, self.config.frame_size)
-        return self.frame(self.ink(pixel_values).sigmoid())
+        return self.frame(self.to_ink(pixel_values))
+
+    def to_ink(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """Pages (N, 1, H, W) in [0, 1] -> the share of each pixel that is ink, in [0, 1]; frames are ink already."""
+        is_frame = pixel_values.shape[-1] == self.config.frame_size
+        return pixel_values if is_frame else self.ink(pixel_values).sigmoid()
 
     def _label_loss(self, outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Cross-entropy, with "none of the labels" as one label more."""

@@ -1,0 +1,33 @@
+"""The pictures in folders."""
+
+from pathlib import Path
+
+from PIL import Image
+
+from .errors import ReaderError
+
+
+def find_pictures(places: list[str]) -> list[str]:
+    """
+    Files as they are, and every picture in folders and those within, by name.
+
+    Raises:
+        ReaderError: If a folder has no picture. A file that does not exist is kept, and becomes a row with its error.
+    """
+    found = []
+    for place in map(Path, places):
+        if place.is_dir():
+            inside = [str(path) for path in pictures_in(place)]
+            if not inside:
+                raise ReaderError(f"The folder {place} holds no pictures; name one that does.")
+            found += inside
+        else:
+            found.append(str(place))
+    return found
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """Every file in a folder and those within that has the name of a picture, in their order, but for hidden ones."""
+    suffixes = {suffix for suffix, format in Image.registered_extensions().items() if format in Image.OPEN}
+    files = (file for file in folder.rglob("*") if file.suffix.lower() in suffixes and not file.is_dir())
+    return sorted(file for file in files if not any(part.startswith(".") for part in file.relative_to(folder).parts))
