@@ -22,12 +22,16 @@ from typing import NamedTuple
 
 import datasets
 import PIL.Image
+import PIL.ImageOps
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value, load_dataset, load_from_disk
 from datasets.arrow_writer import ArrowWriter
 from datasets.fingerprint import Hasher
+from pillow_heif import register_heif_opener
 from tqdm.auto import tqdm
 
 from .errors import DataError, first_line
+
+register_heif_opener()  # the format of iPhones
 
 FEATURES = Features({"image": Image(), "label": Value("string"), "source": Value("string"), "writer": Value("string")})
 
@@ -39,7 +43,7 @@ MIN_SIDE, MAX_PIXELS = 4, 100_000_000
 """Nothing can be read from fewer pixels, and more of them fill the memory."""
 
 DAMAGE = (
-    *(OSError, ValueError, SyntaxError, RuntimeError, IndexError, EOFError, struct.error),
+    *(OSError, ValueError, SyntaxError, RuntimeError, EOFError, LookupError, TypeError, AttributeError, struct.error),
     *(PIL.Image.DecompressionBombError, zipfile.BadZipFile, zlib.error),
 )
 """What reading a damaged picture, or unpacking it, may raise."""
@@ -81,7 +85,7 @@ def read_custom(
     folder = Path(datasets.config.HF_DATASETS_CACHE) / "digit_custom" / key
     if not folder.exists():
         _write([(name, entries) for name, _, entries in opened], labels, _digests(mnist), folder)
-    return load_from_disk(str(folder / "data")), (folder / "report.txt").read_text()
+    return load_from_disk(str(folder / "data")), (folder / "report.txt").read_text(encoding="utf-8")
 
 
 def _open(source: str) -> tuple[object, Iterable[Entry]]:
@@ -119,12 +123,19 @@ def _in_zip(path: Path) -> Iterator[Entry]:
         if name.is_absolute() or ".." in name.parts or re.match(r"[A-Za-z]:", member.filename):
             raise DataError(f"{path} is refused: its member {member.filename} points outside the archive.")
     for member, name in zip(members, names):
-        yield from _file_entry(str(name), member.file_size, partial(archive.read, member))
+        yield from _file_entry(str(name), member.file_size, partial(_unpacked, archive, member))
+
+
+def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    with archive.open(member) as file:
+        return file.read(MAX_PICTURE_BYTES)  # the archive may be wrong about its size
 
 
 def _file_entry(name: str, size: int, read: Callable[[], bytes]) -> Iterator[Entry]:
     path = PurePosixPath(name)
-    if not path.name.startswith((".", "Thumbs.db")) and "__MACOSX" not in path.parts:  # file managers leave these
+    if path.name != "Thumbs.db" and not any(
+        part.startswith((".", "__MACOSX")) for part in path.parts
+    ):  # left by programs
         yield Entry(name, path.parent.name, _writer_of(path.name, path.parent.name), "train", size, read)
 
 
@@ -171,7 +182,9 @@ def _write(
 ) -> None:
     """Writes the readable entries as a `DatasetDict`, and a report of the rest: all of it or nothing."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix="unfinished-") as scratch:
+    with tempfile.TemporaryDirectory(
+        dir=folder.parent, prefix="unfinished-", ignore_cleanup_errors=True
+    ) as scratch:  # Windows removes no file that is open
         tables, reports = {}, []
         for source, entries in sources:
             read, skipped = 0, defaultdict(list)
@@ -192,7 +205,7 @@ def _write(
             table.finalize()
         data = DatasetDict({split: Dataset.from_file(f"{scratch}/{split}.arrow") for split in tables})
         data.save_to_disk(f"{scratch}/done/data")
-        Path(scratch, "done", "report.txt").write_text("\n".join(reports))
+        Path(scratch, "done", "report.txt").write_text("\n".join(reports), encoding="utf-8")
         try:
             os.replace(f"{scratch}/done", folder)
         except OSError:  # another process has written the same in the meantime
@@ -221,7 +234,7 @@ def _inspect(entry: Entry, labels: list[str] | None, seen: dict[bytes, str]) -> 
                 return b"", "too small"
             if image.width * image.height > MAX_PIXELS:
                 return b"", "too large"
-            image.getexif()  # which is asked for again wherever the picture is opened
+            PIL.ImageOps.exif_transpose(image)  # as it is when it is decoded, in training
             digest, is_blank = _digest(image), all(low == high for low, high in _extrema(image))
     except PIL.UnidentifiedImageError:
         is_named_as_one = PurePosixPath(entry.name).suffix.lower() in PIL.Image.registered_extensions()

@@ -6,19 +6,20 @@ from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 
+from .errors import first_line
 from .image_processing_digit import UnreadableImageError
 
 DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, EOFError, ValueError)
 """What unpacking a damaged or an encrypted archive may raise."""
 
 MAX_PICTURES = 1000
-"""That are read at once."""
+"""Most pictures that are read at once."""
 
 MAX_MEMBER_BYTES = 20 * 2**20
-"""Of a picture in an archive, unpacked; larger ones are no photos."""
+"""Largest picture of an archive, unpacked; no photo is larger."""
 
 MAX_ARCHIVE_BYTES = 500 * 2**20
-"""Of all pictures in an archive, unpacked."""
+"""Largest archive, unpacked."""
 
 
 def brought_pictures(paths: list[str]) -> Iterator[tuple[str, str | BytesIO | UnreadableImageError]]:
@@ -69,15 +70,17 @@ def _members(path: Path) -> Iterator[tuple[str, BytesIO | UnreadableImageError]]
 
 
 def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> BytesIO | UnreadableImageError:
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others are unpacked without a bound
+        return UnreadableImageError(f"{name} is packed as few programs do it; pack the archive anew.")
     try:
-        return BytesIO(archive.read(member))
+        with archive.open(member) as file:
+            return BytesIO(file.read(MAX_MEMBER_BYTES))  # the archive may be wrong about its size
     except DAMAGE as error:
         return _not_unpacked(name, error)
 
 
 def _not_unpacked(name: str, error: Exception) -> UnreadableImageError:
-    reason = str(error).split("\n")[0].rstrip(".") or type(error).__name__
-    return UnreadableImageError(f"{name} cannot be unpacked ({reason}).")
+    return UnreadableImageError(f"{name} cannot be unpacked ({first_line(error)}).")
 
 
 def _is_content(member: zipfile.ZipInfo) -> bool:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import python, scan
-from PIL import Image
+from PIL import Image, ImageOps
 
 from digit_model import DigitImageProcessor, UnreadableImageError
 from digit_model.image_processing_digit import open_image
@@ -104,6 +104,19 @@ def test_a_photo_taken_sideways_is_turned_upright(digits):
     file = io.BytesIO()
     upright.transpose(Image.Transpose.ROTATE_90).save(file, "PNG", exif=exif)
     assert np.abs(page_of(Image.open(file)) - page_of(upright)).max() < 0.02
+
+
+def test_a_photo_whose_exif_is_damaged_elsewhere_is_turned_all_the_same(digits, tmp_path):
+    upright, exif = scan(digits[7]), Image.Exif()
+    exif[0x0112], exif[0x011A] = 6, 72.0
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "photo.jpg", exif=exif)
+    content = (tmp_path / "photo.jpg").read_bytes()
+    for order in ("<", ">"):  # the resolution is a text now, as its type says
+        content = content.replace(struct.pack(order + "HH", 0x011A, 5), struct.pack(order + "HH", 0x011A, 2))
+    (tmp_path / "photo.jpg").write_bytes(content)
+    with pytest.raises(TypeError):
+        ImageOps.exif_transpose(Image.open(tmp_path / "photo.jpg"))
+    assert np.abs(page_of(str(tmp_path / "photo.jpg")) - page_of(upright)).mean() < 0.02
 
 
 def test_an_animation_shows_its_first_picture(digits):

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,8 @@ from PIL import Image
 from digit_model import __main__ as command_line
 from digit_model import reader as reader_module
 from digit_model.__main__ import main
-from digit_model.reader import COLUMNS, NumberReader, find_pictures, read_in_processes
+from digit_model.folders import find_pictures
+from digit_model.reader import COLUMNS, NumberReader, read_in_processes
 
 
 @pytest.fixture
@@ -123,6 +125,8 @@ def test_what_only_looks_like_a_picture_is_passed_over(folder):
     (folder / "folder.png").mkdir()
     (folder / "._0.png").write_bytes(b"left by a Mac")
     (folder / "letter.pdf").write_bytes(b"%PDF")
+    (folder / ".trash").mkdir()
+    shutil.copy(found[0], folder / ".trash" / "0.png")
     assert find_pictures([str(folder)]) == found
 
 

@@ -1,6 +1,8 @@
 """What strangers bring is read in bounded memory, and never unpacked to the disk."""
 
 import io
+import struct
+import tracemalloc
 import zipfile
 
 import pytest
@@ -51,6 +53,20 @@ def test_bombs_are_refused_before_they_are_unpacked(archive):
     assert sentences(brought_pictures([one])) == ["bomb.png has more than 20 MB."]
     many = archive({f"{number}.png": bytes(MAX_MEMBER_BYTES) for number in range(26)}, "many.zip")
     assert sentences(brought_pictures([many])) == ["many.zip unpacks to more than 500 MB."]
+
+
+def test_an_archive_that_is_wrong_about_its_sizes_is_unpacked_no_further(archive, tmp_path):
+    path, size = archive({"bomb.png": bytes(10 * MAX_MEMBER_BYTES)}), struct.pack("<I", 10 * MAX_MEMBER_BYTES)
+    content = (tmp_path / "scans.zip").read_bytes()
+    assert content.count(size) == 2
+    (tmp_path / "scans.zip").write_bytes(content.replace(size, struct.pack("<I", 100)))
+    tracemalloc.start()
+    assert "bomb.png cannot be unpacked" in sentences(brought_pictures([path]))[0]
+    assert tracemalloc.get_traced_memory()[1] < 3 * MAX_MEMBER_BYTES
+    tracemalloc.stop()
+    with zipfile.ZipFile(tmp_path / "scans.zip", "w", zipfile.ZIP_BZIP2) as file:
+        file.writestr("bomb.png", bytes(1000))
+    assert sentences(brought_pictures([path])) == ["bomb.png is packed as few programs do it; pack the archive anew."]
 
 
 def test_ten_thousand_files_end_with_a_sentence(archive):

@@ -1,7 +1,6 @@
 """Any picture, from any source, to the page that the model reads."""
 
 import base64
-import struct
 import warnings
 from contextlib import suppress
 from io import BytesIO
@@ -10,11 +9,18 @@ from pathlib import Path
 import numpy as np
 import torch
 from huggingface_hub.utils import httpx
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 from transformers.image_processing_backends import PilBackend
 from transformers.image_processing_base import BatchFeature
 from transformers.image_utils import PILImageResampling, SizeDict
 from transformers.processing_utils import ImagesKwargs
+
+try:  # the format of iPhones; a checkpoint is read without it too
+    from pillow_heif import register_heif_opener
+
+    register_heif_opener()
+except ImportError:
+    pass
 
 MAX_PIXELS = 100_000_000
 """A picture that decodes to more than this fills the memory rather than showing a digit."""
@@ -28,6 +34,18 @@ MIN_SIDE = 4
 
 DAMAGE = (OSError, SyntaxError, ValueError, RuntimeError, IndexError, EOFError, Image.DecompressionBombError)
 """What Pillow's readers raise where a file is damaged."""
+
+_TURNS = dict(
+    zip(
+        range(2, 9),
+        (
+            *(Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180, Image.Transpose.FLIP_TOP_BOTTOM),
+            *(Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE),
+            Image.Transpose.ROTATE_90,
+        ),
+    )
+)  # EXIF orientation -> what makes the picture upright
+_WITH_ORIENTATION = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")  # where Pillow looks for it
 
 
 class UnreadableImageError(ValueError):
@@ -48,7 +66,7 @@ def open_image(source: str | Path | BytesIO | Image.Image, draft_side: int | Non
         UnreadableImageError: If it is missing, damaged, no picture, above `MAX_PIXELS` or thinner than `MIN_SIDE`.
     """
     if isinstance(source, Image.Image):
-        return _with_exif(_check_size(source, "The picture"))
+        return _check_size(source, "The picture")
     is_name = isinstance(source, Path) or (isinstance(source, str) and not source.startswith("data:"))
     name = Path(source).name if is_name else "The picture"
     try:
@@ -59,7 +77,7 @@ def open_image(source: str | Path | BytesIO | Image.Image, draft_side: int | Non
                 shrink = max(1, max(image.size) / draft_side)
                 image.draft(None, (int(image.width / shrink), int(image.height / shrink)))
             _check_size(image, name).load()
-        return _with_exif(image)
+        return image
     except UnreadableImageError:
         raise
     except FileNotFoundError:
@@ -72,26 +90,12 @@ def open_image(source: str | Path | BytesIO | Image.Image, draft_side: int | Non
         raise UnreadableImageError(f"{name} cannot be read ({error}); save it again as PNG or JPEG.") from None
 
 
-def pictures_in(folder: Path) -> list[Path]:
-    """Every file in a folder and those within that has the name of a picture, in their order, but for hidden ones."""
-    suffixes = {suffix for suffix, format in Image.registered_extensions().items() if format in Image.OPEN}
-    files = folder.rglob("[!.]*")
-    return sorted(file for file in files if file.suffix.lower() in suffixes and not file.is_dir())
-
-
 def _check_size(image: Image.Image, name: str) -> Image.Image:
     size = f"{image.width} x {image.height} pixels"
     if image.width * image.height > MAX_PIXELS:
         raise UnreadableImageError(f"{name} has {size}, more than {MAX_PIXELS:,} in all; save it smaller.")
     if min(image.size) < MIN_SIDE:
         raise UnreadableImageError(f"{name} has {size}, too few to read anything; bring a larger one.")
-    return image
-
-
-def _with_exif(image: Image.Image) -> Image.Image:
-    """Once asked for, EXIF that is damaged counts as none."""
-    with suppress(SyntaxError, ValueError, OSError, struct.error):
-        image.getexif()
     return image
 
 
@@ -108,13 +112,25 @@ def upright(image: Image.Image) -> Image.Image:
     A picture as a person sees it, turned as its EXIF tag says; 16 bit, which Pillow would cut off, become 8, and LAB,
     which it converts by a profile only, RGB.
     """
-    image = ImageOps.exif_transpose(image)
+    image = _turned(image)
     if image.mode == "LAB":
         profiles = (ImageCms.createProfile(name) for name in ("LAB", "sRGB"))
         return ImageCms.profileToProfile(image, *profiles, outputMode="RGB")
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
         return Image.fromarray(_to_uint8(np.asarray(image)))
     return image
+
+
+def _turned(image: Image.Image) -> Image.Image:
+    """As `ImageOps.exif_transpose` does it, which writes all EXIF anew, and fails where any tag of it is damaged."""
+    turn = None
+    with suppress(Exception):  # Pillow raises nearly anything over damaged EXIF, which counts as none
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+    if turn is None:
+        return image
+    turned = image.transpose(turn)
+    turned.info = {name: value for name, value in image.info.items() if name not in _WITH_ORIENTATION}
+    return turned
 
 
 def flatten(image: Image.Image) -> Image.Image:
