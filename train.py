@@ -1,10 +1,10 @@
 """
 Trains the digit model: arguments -> data -> Trainer -> evaluation -> checkpoint and model card.
 
-    python train.py                                        # the released recipe on MNIST from the Hub
+    python train.py                                        # the default recipe on MNIST from the Hub
     python train.py --custom_data my_photos/               # and on your own pictures: <label>/<name>.png
     python train.py --model_name_or_path me/digit-cnn --custom_data my_photos/    # from a checkpoint on
-    python train.py --resume_from_checkpoint               # goes on where a killed run was
+    python train.py --resume_from_checkpoint               # continues where a killed run was
     python train.py --seeds 1 2 3 4 5                      # five runs, their mean and their spread
     python train.py --hyperparameter_search 20             # looks for a better learning rate first
     torchrun --nproc_per_node 2 train.py                   # two processes; accelerate launch --multi_gpu as well
@@ -41,9 +41,9 @@ from data_prep import (
     Strings,
     by_source,
     count_table,
+    draw_not_digits,
+    make_numbers,
     merge,
-    not_digits,
-    numbers,
     on_pages,
     read_not_digits,
     to_pictures,
@@ -68,7 +68,6 @@ from digit_model.failures import draw_failures
 from digit_model.labelled_pictures import with_text_labels
 from digit_model.memory import keep_freed_memory
 from digit_model.model_card import results_table, seeds_table
-from digit_model.modeling_digit import NO_LABEL
 from digit_model.report import evaluate_digits
 from digit_model.results import describe_run, earlier_results, log_metrics, measure_all, scores_of
 from digit_model.trainer import (
@@ -116,27 +115,27 @@ class ModelArguments:
 
 @dataclass
 class DigitTrainingArguments(TrainingArguments):
-    """transformers' TrainingArguments with the released recipe as defaults."""
+    """transformers' TrainingArguments with the default recipe."""
 
     output_dir: str = field(default="runs/digit", metadata={"help": "Where the checkpoint and the card are written."})
     num_train_epochs: float = field(default=8.0, metadata={"help": "Times that every training picture is seen."})
-    per_device_train_batch_size: int = field(default=128, metadata={"help": "Pictures a step and process."})
-    per_device_eval_batch_size: int = field(default=500, metadata={"help": "Pictures a step of evaluation."})
-    pages_per_step: int = field(default=12, metadata={"help": "Synthetic pages a step and process."})
-    strings_per_step: int = field(default=6, metadata={"help": "Numbers a step and process."})
+    per_device_train_batch_size: int = field(default=128, metadata={"help": "Pictures per step and process."})
+    per_device_eval_batch_size: int = field(default=500, metadata={"help": "Pictures per step of evaluation."})
+    pages_per_step: int = field(default=12, metadata={"help": "Synthetic pages per step and process."})
+    strings_per_step: int = field(default=6, metadata={"help": "Synthetic numbers per step and process."})
     learning_rate: float = field(default=7e-3, metadata={"help": "Highest learning rate."})
     weight_decay: float = field(default=0.05, metadata={"help": "Weight decay."})
     muon: bool = field(default=True, metadata={"help": "Muon for the kernels; --no_muon takes what --optim names."})
     lr_scheduler_type: str = field(default="cosine", metadata={"help": "How the learning rate falls."})
-    warmup_steps: float = field(default=0.05, metadata={"help": "Share of the steps in which it rises first."})
-    eval_strategy: str = field(default="steps", metadata={"help": "When the validation pictures are read."})
-    eval_steps: float = field(default=0.5, metadata={"help": "Steps, or share of all steps, between two such times."})
+    warmup_steps: float = field(default=0.05, metadata={"help": "Share of the steps in which the rate rises at first."})
+    eval_strategy: str = field(default="steps", metadata={"help": "When to measure on the validation pictures."})
+    eval_steps: float = field(default=0.5, metadata={"help": "Steps, or share of all, from one such time to the next."})
     save_strategy: str = field(default="epoch", metadata={"help": "When a checkpoint is saved."})
     hub_strategy: str = field(default="end", metadata={"help": "When to push: at the end, when it has been measured."})
     save_total_limit: int | None = field(default=2, metadata={"help": "How many checkpoints are kept."})
     logging_steps: float = field(default=50, metadata={"help": "Steps between two lines of the log."})
     report_to: str | None = field(default="none", metadata={"help": "'tensorboard' writes curves to output_dir/runs."})
-    remove_unused_columns: bool = field(default=False, metadata={"help": "Must stay off: there are none."})
+    remove_unused_columns: bool = field(default=False, metadata={"help": "Must stay off: pictures come as tensors."})
     early_stopping: int = field(
         default=0, metadata={"help": "Stop after so many epochs without a better validation loss, and keep the best."}
     )
@@ -168,6 +167,15 @@ class DigitTrainingArguments(TrainingArguments):
             self.load_best_model_at_end, self.greater_is_better = True, False
         self.label_names = ["labels"]  # and not the ink's, which evaluation has none of
         super().__post_init__()
+
+    def __getstate__(self) -> dict:
+        """Pushed beside the weights, as `training_args.bin`: without the token."""
+        return self.__dict__ | {"hub_token": None}
+
+    def say(self, text: str) -> None:
+        """Once, where several processes train."""
+        if self.process_index == 0:
+            print(text)
 
 
 NOT_DIGITS_SHARE = 0.2  # letters, symbols and scribbles for every training picture
@@ -210,18 +218,15 @@ def prepare(
     labels, count = dataset["train"].features["label"].names, len(dataset["train"])
     splits = {split: by_source(rows, processor) for split, rows in dataset.items()}
 
-    def drawn_not_digits(count: int, split: str) -> Pictures:
-        no_label = torch.full((count,), NO_LABEL)
-        return Pictures.of_frames(not_digits(count, labels, split), no_label, processor)
-
     drawn = {
         "other_hands": written_in_other_hands(round(HANDS_SHARE * count), labels),
         "pendigits": written_on_a_tablet(round(TABLET_SHARE * count), labels),
     }
     splits["train"] |= {source: Pictures.of_frames(*written, processor) for source, written in drawn.items()}
     licenses = {source: data_args.license_of(source) for source in splits["train"]}
-    practice = sum(splits["train"].values(), start=drawn_not_digits(round(NOT_DIGITS_SHARE * count), "train"))
-    others = [drawn_not_digits(VALIDATION_NOT_DIGITS, "validation")]
+    not_digits = Pictures.of_frames(*draw_not_digits(round(NOT_DIGITS_SHARE * count), labels), processor)
+    practice = sum(splits["train"].values(), start=not_digits)
+    others = [Pictures.of_frames(*draw_not_digits(VALIDATION_NOT_DIGITS, labels, "validation"), processor)]
     if data_args.not_digits:
         others.append(to_pictures(read_not_digits(data_args.not_digits), processor))
     digits = sum(splits["validation"].values(), start=Pictures.none(processor))
@@ -278,20 +283,29 @@ def search_hyperparameters(new_trainer: partial, model: DigitForImageClassificat
     return search.hyperparameters
 
 
+def calibrate_all(trainer: DigitTrainer, data: Data) -> dict:
+    """Fits what the scores mean on validation pictures, and of the numbers on synthetic ones of their digits."""
+    calibration, model, digits = (
+        calibrate(trainer, data.splits["validation"], data.not_digits),
+        trainer.model,
+        data.digits,
+    )
+    if len(digits.frames) and trainer.is_world_process_zero():
+        reader = NumberReadingPipeline(model=model, image_processor=trainer.processing_class, device=model.device)
+        texts = [data.labels[label] for label in digits.labels[len(digits.pages) :]]
+        written = make_numbers(digits.frames, texts, min(VALIDATION_NUMBERS, len(texts)))
+        calibration["numbers"] = calibrate_numbers(reader, ((number.image, number.text) for number in written))
+    return calibration
+
+
 def finish(trainer: DigitTrainer, data: Data, runs: list[dict], measured_before: dict | None = None) -> dict:
     """
     Calibrates, measures and writes the checkpoint with its card, and gives the results, to which those are added that
     were measured of the same weights before.
     """
-    model, args = trainer.model, trainer.args
-    say = print if args.process_index == 0 else lambda text: None
-    validation, test, folder = data.splits["validation"], data.splits["test"], Path(args.output_dir)
-    calibration = calibrate(trainer, validation, data.not_digits)
-    if len(data.digits.frames) and trainer.is_world_process_zero():
-        reader = NumberReadingPipeline(model=model, image_processor=trainer.processing_class)
-        texts = [data.labels[label] for label in data.digits.labels[len(data.digits.pages) :]]
-        written = numbers(data.digits.frames, texts, min(VALIDATION_NUMBERS, len(texts)))
-        calibration["numbers"] = calibrate_numbers(reader, ((number.image, number.text) for number in written))
+    model, args, folder = trainer.model, trainer.args, Path(trainer.args.output_dir)
+    validation, test = data.splits["validation"], data.splits["test"]
+    calibration = calibrate_all(trainer, data)
     trainer.save_model(_internal_call=True)  # or it is pushed already, before it is measured
 
     metrics, threshold = DigitMetrics(data.labels), model.config.rejection_threshold
@@ -309,7 +323,7 @@ def finish(trainer: DigitTrainer, data: Data, runs: list[dict], measured_before:
         "model_id": args.hub_model_id,
         **(measured_before or {}),
     }
-    say("\n" + results_table(trainer.results))
+    args.say("\n" + results_table(trainer.results))
     if trainer.is_world_process_zero():
         (folder / "results.json").write_text(json.dumps(trainer.results, indent=2) + "\n")
         if test:
@@ -317,31 +331,38 @@ def finish(trainer: DigitTrainer, data: Data, runs: list[dict], measured_before:
         if "tensorboard" in args.report_to:
             show_on_tensorboard(trainer, validation, validation_scores)
     trainer.create_model_card()
-    say(f"\nCheckpoint, model card and results: {folder}")
+    args.say(f"\nCheckpoint, model card and results: {folder}")
     if args.push_to_hub:
-        if trainer.is_world_process_zero():
-            classifier = DigitImageClassificationPipeline(model=model, image_processor=trainer.processing_class)
-            evaluate_digits("validation", data.held_out, classifier, 32, folder / "report")
-        patiently(trainer.push_to_hub)
+        push(trainer, data)
     return trainer.results
+
+
+def push(trainer: DigitTrainer, data: Data) -> None:
+    """Pushes all that lies in a run's folder, with a report on its validation pictures."""
+    if trainer.is_world_process_zero():
+        model, processor = trainer.model, trainer.processing_class
+        classifier = DigitImageClassificationPipeline(model=model, image_processor=processor, device=model.device)
+        evaluate_digits("validation", data.held_out, classifier, 32, Path(trainer.args.output_dir, "report"))
+    patiently(trainer.push_to_hub)
 
 
 def train(
     model_args: ModelArguments, data_args: DataArguments, args: DigitTrainingArguments
 ) -> tuple[DigitTrainer, Data]:
+    """One run, from the pictures to the card: a new one, one from a checkpoint on, or the rest of one."""
     checkpoint = find_checkpoint(args)
-    say = print if args.process_index == 0 else lambda text: None
     set_seed(args.seed)
 
     pretrained = load_checkpoint(model_args.model_name_or_path) if model_args.model_name_or_path else None
     with args.main_process_first(desc="reading the pictures"):  # the others find them in the cache
-        dataset = merge(data_args, list(pretrained[0].config.id2label.values()) if pretrained else None, say)
-    say(count_table(dataset).to_string())
+        dataset = merge(data_args, list(pretrained[0].config.id2label.values()) if pretrained else None, args.say)
+    args.say(count_table(dataset).to_string())
     model, processor = pretrained or new_model(dataset["train"].features["label"].names)
     model.to(memory_format=torch.channels_last)  # a quarter faster on a CPU
     pages = Pages(size=model.config.image_size)
     data = prepare(data_args, dataset, processor, pages)
-    args.metric_for_best_model = f"eval_{list(data.splits['validation'])[-1]}_loss"  # of the synthetic pages, if any
+    if args.metric_for_best_model in (None, "loss"):
+        args.metric_for_best_model = f"eval_{list(data.splits['validation'])[-1]}_loss"  # of synthetic pages, if any
     new_trainer = partial(
         DigitTrainer,
         args=args,
@@ -355,7 +376,7 @@ def train(
         compute_metrics=partial(log_metrics, DigitMetrics(data.labels)),
         callbacks=[EarlyStopping(args.early_stopping)] if args.early_stopping else [],
     )
-    say(f"{model.num_parameters():,} parameters, {len(dataset['train']):,} pictures, on {args.device}")
+    args.say(f"{model.num_parameters():,} parameters, {len(dataset['train']):,} pictures, on {args.device}")
     found = search_hyperparameters(new_trainer, model) if args.hyperparameter_search else {}
     start = deepcopy(model).to(args.device) if model_args.average_with_start else None
     trainer = new_trainer(model=model)

@@ -18,6 +18,7 @@ from .evaluation import DigitMetrics, measure
 
 
 def to_scores(prediction: EvalPrediction | PredictionOutput) -> torch.Tensor:
+    """Logits (N, num_labels) -> scores, each row of which sums to 1."""
     return torch.from_numpy(prediction.predictions).softmax(-1)
 
 
@@ -61,11 +62,17 @@ def _name_of(device: torch.device) -> str:
     return torch.cuda.get_device_name() if device.type == "cuda" else device.type
 
 
+def _command(secret: str | None) -> str:
+    """How the run was started, as a card may show it."""
+    command = shlex.join(["python", "train.py", *sys.argv[1:]])
+    return command.replace(secret, "TOKEN") if secret else command
+
+
 def describe_run(trainer: Trainer, run: TrainOutput, checkpoint: str | None, found: dict[str, float]) -> dict:
     """How the weights came to be, for the results and the card."""
     args = trainer.args
     return {
-        "command": shlex.join(["python", "train.py", *sys.argv[1:]]),
+        "command": _command(args.hub_token),
         "seed": args.seed,
         "epochs": trainer.state.epoch,
         "steps": trainer.state.global_step,

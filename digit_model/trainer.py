@@ -1,8 +1,9 @@
-"""A Trainer that augments, and writes on synthetic pages, what it learns from."""
+"""A Trainer that augments its pictures, and writes some of them on synthetic pages."""
 
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from statistics import fmean
 
 import torch
@@ -19,7 +20,7 @@ from .modeling_digit import NO_LABEL
 
 NETWORKS = ("ink", "characters", "classifier")
 SHARP_SHARE = 0.3  # of the plain frames that are read as they are: warping blurs, and what is read in use is sharp
-OTHERS_RATE = 0.3  # AdamW's learning rate for all but the kernels, for Muon's of 1
+OTHERS_RATE = 0.3  # AdamW's learning rate for all but the kernels, as a share of Muon's
 CHARACTERS_PER_STRING, NEIGHBOURS_PER_STRING = 2, 0.5  # that are read as frames, neighbours as if they were one
 SMALL_PAGE = 96  # side of the pages in the first half of a run: 0.56 of the pixels, so more steps in the same time
 
@@ -45,7 +46,7 @@ class DigitTrainer(Trainer):
         **kwargs,
     ):
         super().__init__(*args, data_collator=lambda batch: batch, **kwargs)
-        self.add_callback(OwnChance())
+        self.add_callback(SeedPerProcess())
         self.augmentation, self.strings, self.freeze = augmentation, strings, freeze
         self.pages, self.small_pages = pages, replace(pages, size=min(SMALL_PAGE, pages.size))
         self.results = {}
@@ -55,8 +56,9 @@ class DigitTrainer(Trainer):
         if resume_from_checkpoint:
             state = TrainerState.load_from_json(f"{resume_from_checkpoint}/trainer_state.json")
             if _is_at_end(state, self.args):
-                self.state = state
-                self._load_from_checkpoint(resume_from_checkpoint)
+                self.state, best = state, self.args.load_best_model_at_end and state.best_model_checkpoint
+                folder = Path(self.args.output_dir, Path(best).name) if best else resume_from_checkpoint
+                self._load_from_checkpoint(str(folder))
                 losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
                 return TrainOutput(state.global_step, fmean(losses or [0]), {"train_runtime": 0.0})
         return super().train(resume_from_checkpoint, **kwargs)
@@ -135,6 +137,9 @@ class DigitTrainer(Trainer):
 
 
 def _is_at_end(state: TrainerState, args: TrainingArguments) -> bool:
+    control = state.stateful_callbacks.get("TrainerControl", {"attributes": {}})["attributes"]
+    if args.early_stopping and control.get("should_training_stop"):
+        return True
     if args.max_steps > 0:
         return state.global_step >= args.max_steps
     return state.global_step >= state.max_steps and math.ceil(args.num_train_epochs) <= state.num_train_epochs
@@ -183,7 +188,7 @@ class BalancedSampler(torch.utils.data.WeightedRandomSampler):
         self.generator.manual_seed(self.seed + epoch)
 
 
-class OwnChance(TrainerCallback):
+class SeedPerProcess(TrainerCallback):
     """Among several processes each warps and writes on its own; with one seed all would make the same pages."""
 
     def on_train_begin(self, args, state, control, **kwargs):

@@ -52,6 +52,9 @@ def test_early_stopping_ends_a_run_that_gets_no_better(tmp_path):
     call(main, *SMALL, *diverging, "--output_dir", tmp_path)
     (run,) = results_of(tmp_path)["runs"]
     assert run["epochs"] < 8
+    best = (tmp_path / "model.safetensors").read_bytes()
+    call(main, *SMALL, *diverging, "--output_dir", tmp_path, "--resume_from_checkpoint")
+    assert (tmp_path / "model.safetensors").read_bytes() == best and results_of(tmp_path)["runs"] == [run]
 
 
 def test_balanced_labels_are_drawn_equally_often_and_what_has_none_keeps_its_share():
