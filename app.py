@@ -9,9 +9,11 @@ The Space: draw a number, bring a picture or many, see what the model reads and 
 import hashlib
 import json
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from datasets import load_dataset
 from gradio.components.image_editor import EditorValue
 from PIL import Image
 
-from data_prep import Corrections, DataError, numbers
+from data_prep import Corrections, DataError, make_numbers
 from data_prep.pictures import frames_of
 from digit_model import PRETRAINED, CheckpointError, UnreadableImageError, file_of, load_checkpoint
 from digit_model.answers import Answer, Answers
@@ -109,6 +111,7 @@ SAYINGS = {
         "ফাইলটি পড়া যাচ্ছে না; PNG বা JPEG হিসেবে দিন।",
     ),
     "thanks": ("Thank you, kept as {0}.", "ধন্যবাদ, {0} হিসেবে রাখা হলো।"),
+    "expired": ("That was too long ago: bring it again.", "অনেকক্ষণ হয়ে গেছে: ছবিটি আবার দিন।"),
     "no_consent": ("Nothing was kept: agree first.", "কিছুই রাখা হয়নি: আগে রাজি হতে হবে।"),
     "other_length": (
         "The answer has {0} digits: write as many, or draw it again.",
@@ -195,6 +198,7 @@ class Desk:
             gr.Accordion(visible=there, open=False),
             [],
             gr.Accordion(visible=there),
+            False,
             gr.Button(visible=there and answer.is_sure),
             gr.Radio(value=None, visible=there and not is_number),
             gr.Textbox(value="", visible=is_number),
@@ -209,6 +213,12 @@ class Desk:
         why = self.explainer.explain(frame)
         return [(draw_strokes(frame, why.strokes), f"{why.label}, not {why.runner_up}"), *self.explainer.similar(frame)]
 
+    def consented(
+        self, answer: Answer | None, truth: str | None, consent: bool, language: str, request: gr.Request
+    ) -> str:
+        """A label that was chosen before the visitor agreed."""
+        return self.correct(answer, truth, consent, language, request) if consent else ""
+
     def agree(self, answer: Answer | None, consent: bool, language: str, request: gr.Request) -> str:
         return self.correct(answer, answer and answer.text, consent, language, request)
 
@@ -216,7 +226,9 @@ class Desk:
         self, answer: Answer | None, truth: str | None, consent: bool, language: str, request: gr.Request
     ) -> str:
         """Keeps every character of an answer under its label, where the visitor has agreed."""
-        if answer is None or not truth:
+        if answer is None:
+            return say("expired", language)
+        if not truth:
             return ""
         if not consent:
             return say("no_consent", language)
@@ -248,7 +260,7 @@ class Desk:
         table = pd.DataFrame(rows, columns=COLUMNS)
         with tempfile.TemporaryDirectory() as folder:  # Gradio takes a copy, which it deletes in time
             csv = Path(folder, "numbers.csv")
-            table.to_csv(csv, index=False)
+            table.to_csv(csv, index=False, encoding="utf-8-sig")  # by which Excel knows it
             yield table, str(csv)
 
     def read_number(self, picture: str) -> dict:
@@ -325,9 +337,10 @@ def answer_column(
     why.expand(desk.explain, answer, reasons, api_visibility="private")
     right.click(desk.agree, [answer, consent, language], status, **QUIETLY)
     label.input(desk.correct, [answer, label, consent, language], status, **QUIETLY)
+    consent.input(desk.consented, [answer, label, consent, language], status, **QUIETLY)
     number.submit(desk.correct, [answer, number, consent, language], status, **QUIETLY)
     language.change(lambda *now: in_words(*now, of_nothing), [answer, language], words, **QUIETLY)
-    return [answer, words, scores, looks, why, reasons, correct, right, label, number, status]
+    return [answer, words, scores, looks, why, reasons, correct, consent, right, label, number, status]
 
 
 def draw_tab(page: Page, desk: Desk, language: gr.Radio) -> None:
@@ -455,7 +468,7 @@ def build_app(desk: Desk, examples: list[str], name: str = PRETRAINED, revision:
 
 def made_examples(desk: Desk, folder: Path) -> list[str]:
     """Pictures of numbers on all papers, written with the digits that ship; such as the model can read."""
-    written, files = numbers(desk.frames, desk.labels, count=60, seed=1), []
+    written, files = make_numbers(desk.frames, desk.labels, count=60, seed=1), []
     readable = (number.image for number in written if desk.answers.reader(number.image)["text"] == number.text)
     for image in islice(readable, EXAMPLES):
         files.append(str(folder / f"{len(files)}.jpg"))
@@ -470,14 +483,17 @@ def main() -> None:
     except CheckpointError as error:
         sys.exit(f"error: {error}")
     corrections = Corrections(os.environ.get("CORRECTIONS_FOLDER", ROOT / "corrections"), answers.labels)
-    if repo_id := os.environ.get("CORRECTIONS_REPO"):
-        try:
-            corrections.publish_to(repo_id)
-        except DataError as error:
-            print(f"warning: {error}", file=sys.stderr)
     desk = Desk(answers, corrections)
-    with tempfile.TemporaryDirectory() as folder:
+    with ExitStack() as until_it_ends:
+        folder = until_it_ends.enter_context(tempfile.TemporaryDirectory())
+        os.environ.setdefault("GRADIO_TEMP_DIR", folder)  # what visitors brought last goes with it
+        if repo_id := os.environ.get("CORRECTIONS_REPO"):
+            try:
+                until_it_ends.enter_context(corrections.publish_to(repo_id))
+            except DataError as error:
+                print(f"warning: {error}", file=sys.stderr)
         app = build_app(desk, made_examples(desk, Path(folder)), name, revision)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a Space is stopped so, and ends as by Ctrl-C
         app.queue(**QUEUE).launch(max_file_size=MAX_FILE_SIZE, css=CSS, mcp_server=True, run_history=False)
 
 

@@ -45,7 +45,7 @@ class Corrections:
 
     def publish_to(self, repo_id: str) -> CommitScheduler:
         """
-        From now on, new pictures go to a dataset on the Hub every few minutes.
+        From now on, new pictures go to a dataset on the Hub every few minutes, a private one if it is new.
 
         Raises:
             DataError: If the Hub cannot be reached or refuses; the pictures are kept in the folder all the same.
@@ -57,6 +57,7 @@ class Corrections:
                 folder_path=self.folder,
                 every=MINUTES_BETWEEN_COMMITS,
                 allow_patterns="*/*.png",
+                private=True,
             )
         except (OSError, ValueError, HfHubHTTPError, httpx.HTTPError) as error:
             raise DataError(
@@ -96,9 +97,11 @@ class Corrections:
             Its file, which is on the disk by then.
 
         Raises:
-            DataError: If the label is none of `labels`, or the folder is full.
+            DataError: If the label is none of `labels` or can be no folder's name, or no more can be kept.
         """
         self._check(label)
+        if Path(label).name != label or label == "..":
+            raise DataError(f"A picture of {label!r} cannot be kept: no folder may have that name.")
         content = _png(image)
         digest = hashlib.sha256(content).hexdigest()[:24]
         path = self.folder / label / f"{writer}_{digest}.png"
@@ -117,7 +120,16 @@ class Corrections:
 
 
 class _Publisher(CommitScheduler):
-    """Adds what is new, as every scheduler, and takes off what has got another label since it was added."""
+    """
+    Adds what is new, as every scheduler, and takes off what has got another label since it was added. As a context, it
+    publishes what is left when that ends.
+    """
+
+    def __exit__(self, *error) -> None:
+        try:
+            super().__exit__(*error)
+        except (OSError, HfHubHTTPError, httpx.HTTPError) as problem:
+            print(f"warning: The last corrections are kept in {self.folder_path} only ({first_line(problem)}).")
 
     def push_to_hub(self) -> CommitInfo | None:
         commit = super().push_to_hub()

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -57,7 +58,9 @@ def main() -> None:
     args = parser.parse_args()
     model, processor = load_checkpoint()
     reader = NumberReadingPipeline(model=model, image_processor=processor)
-    with tempfile.TemporaryDirectory() as scratch, running_app() as (app, _), running_app("-c", ECHO) as (echo, _):
+    with tempfile.TemporaryDirectory() as scratch, ExitStack() as servers:
+        app, _ = servers.enter_context(running_app(CORRECTIONS_FOLDER=f"{scratch}/corrections"))
+        echo, _ = servers.enter_context(running_app("-c", ECHO))
         path = drawn_digit(scratch)
         expected = reader(path)["text"]
 

@@ -115,7 +115,7 @@ def draw_with_a_finger(touch, points: list[tuple[float, float]]) -> None:
     send("touchEnd")
 
 
-def expect_answer(page, text: str) -> None:
+def expect_answer(page, text: str | re.Pattern) -> None:
     from playwright.sync_api import expect
 
     expect(page.locator(".prose.answer:visible")).to_have_text(text, timeout=TIMEOUT)
@@ -204,6 +204,7 @@ def test_an_example_is_read_at_a_click(visit):
     page.get_by_role("tab", name="Upload").click()
     page.get_by_role("button", name="Thumbnail 1").click()
     page.get_by_text("What was found").wait_for(timeout=TIMEOUT)
+    expect_answer(page, re.compile(r"^\s*\d+\s*$"))  # of the made pictures only those are shown that the model reads
 
 
 def test_a_batch_gives_a_table_and_a_csv(visit, digits, tmp_path):
@@ -217,7 +218,7 @@ def test_a_batch_gives_a_table_and_a_csv(visit, digits, tmp_path):
     page.get_by_role("button", name="Read them").click()
     with page.expect_download() as download:
         page.get_by_role("button", name="Download the table").click(timeout=60_000)
-    rows = list(csv.DictReader(Path(download.value.path()).read_text(encoding="utf-8").splitlines()))
+    rows = list(csv.DictReader(Path(download.value.path()).read_text(encoding="utf-8-sig").splitlines()))
     assert [(row["file"], row["text"]) for row in rows] == [("one.png", "12"), ("broken.png", ""), ("three.png", "467")]
     assert "not a picture" in rows[1]["error"]
     page.get_by_role("gridcell", name=rows[1]["error"]).wait_for()
@@ -232,6 +233,7 @@ def test_a_correction_is_kept_with_consent_alone_and_ends_in_the_training_table(
     page.get_by_text("Nothing was kept: agree first.").wait_for()
     assert not list(corrections.rglob("*.png"))
     page.get_by_role("checkbox").check()
+    page.get_by_text("Thank you, kept as 1.").wait_for()
     page.get_by_role("radio", name="2", exact=True).click()
     page.get_by_text("Thank you, kept as 2.").wait_for()
     page.get_by_role("button", name="It is right").click()
@@ -240,6 +242,7 @@ def test_a_correction_is_kept_with_consent_alone_and_ends_in_the_training_table(
     expect_answer(page, BLANK)
     draw(page, "42")
     expect_answer(page, "42")
+    page.get_by_role("checkbox").check()  # for this picture too
     page.get_by_role("textbox", name="No, it says").fill("43")
     page.keyboard.press("Enter")
     page.get_by_text("Thank you, kept as 43.").wait_for()

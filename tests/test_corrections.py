@@ -47,6 +47,13 @@ def test_only_the_labels_of_the_model_are_taken(digits, tmp_path, label):
     assert files_of(tmp_path) == []
 
 
+@pytest.mark.parametrize("label", ["/", "..", "a/b", "."])
+def test_a_label_that_can_be_no_folder_is_refused(digits, tmp_path, label):
+    with pytest.raises(DataError, match="no folder may have that name"):
+        Corrections(tmp_path / "kept", ["1", label]).add(digits[3], label, "ada")
+    assert files_of(tmp_path) == []
+
+
 def test_a_number_is_corrected_label_by_label_however_long_they_are(tmp_path):
     corrections = Corrections(tmp_path, ["k", "ka", "ksha", "10"])
     assert corrections.labels_in("kak 10\nksha") == ["ka", "k", "10", "ksha"]

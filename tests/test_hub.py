@@ -240,6 +240,20 @@ for label in sys.argv[3:]:
     assert hub.files("me/corrections", "dataset")[picture] == next((tmp_path / "kept").rglob("*.png")).read_bytes()
 
 
+def test_an_app_that_is_stopped_publishes_its_last_corrections_and_leaves_no_picture(hub, digits, tmp_path):
+    kept = tmp_path / "kept"
+    settings = {"HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
+    settings |= {"CORRECTIONS_REPO": "me/last", "CORRECTIONS_FOLDER": str(kept), "TMPDIR": str(tmp_path)}
+    page_of(digits, "7").save(tmp_path / "brought.png")
+    with running_app(**settings) as (url, _):
+        Client(url, verbose=False).predict(handle_file(tmp_path / "brought.png"), api_name="/read_number")
+        assert list(tmp_path.rglob("tmp*/*/brought.png"))
+        (kept / "7").mkdir()
+        page_of(digits, "7").save(kept / "7" / "ada_1.png")
+    assert "7/ada_1.png" in hub.files("me/last", "dataset")
+    assert not list(tmp_path.rglob("tmp*/*/brought.png"))
+
+
 FAIL = """
 import json, sys, urllib.request
 from train import main

@@ -136,7 +136,7 @@ def test_a_number_and_a_batch_are_read_by_name(app, digits, tmp_path):
     files = [handle_file(str(tmp_path / name)) for name in ("one.png", "scans.zip")]
     table, csv = client.predict(files, api_name="/read_batch")
     assert [row[:2] for row in table["data"]] == [["one.png", "42"], ["two.png", "467"]]
-    assert Path(csv).read_text().splitlines()[0] == "file,text,score,error"
+    assert Path(csv).read_text(encoding="utf-8-sig").splitlines()[0] == "file,text,score,error"
 
 
 def test_only_the_named_endpoints_can_be_called_and_are_tools_of_an_mcp_server(app):
@@ -192,8 +192,10 @@ def test_a_correction_with_one_unknown_label_keeps_no_character(desk, digits, tm
     assert len(list(desk.corrections.folder.rglob("*.png"))) == 2
 
 
-def test_a_hub_that_cannot_be_reached_keeps_corrections_here_and_the_app_serving(tmp_path):
-    log = tmp_path / "log"
-    with log.open("w") as stderr, running_app(stderr=stderr, CORRECTIONS_REPO="me/corrections") as (url, _):
+def test_a_hub_that_cannot_be_reached_is_warned_of_and_the_app_serves_all_the_same(tmp_path):
+    log, kept = tmp_path / "log", tmp_path / "kept"
+    settings = {"CORRECTIONS_REPO": "me/corrections", "CORRECTIONS_FOLDER": str(kept)}
+    with log.open("w") as stderr, running_app(stderr=stderr, **settings) as (url, _):
         assert httpx.get(url).status_code == 200
     assert "warning: Corrections cannot be published to me/corrections" in log.read_text()
+    assert str(kept) in log.read_text() and kept.is_dir()
