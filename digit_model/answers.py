@@ -75,7 +75,10 @@ class Answers:
         reading = self.reader(picture, with_images=True)
         if len(reading["digits"]) > 1:
             return self._number(image, reading)
-        return self._character(image, picture)
+        answer = self._character(image, picture)
+        # which has seen the picture whole, where a small digit has to be looked for more closely
+        is_found = not answer.is_sure and reading["digits"] and UNREADABLE not in reading["text"]
+        return self._number(image, reading) if is_found else answer
 
     def _number(self, image: Image.Image, reading: dict) -> Answer:
         frames = [digit["frame"] for digit in reading["digits"]]

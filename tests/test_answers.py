@@ -37,6 +37,13 @@ def test_a_number_has_a_frame_and_a_cut_out_for_each_digit(answers, digits, tmp_
         assert answers(np.asarray(character.convert("RGBA"))).text == label
 
 
+def test_one_small_digit_is_found_on_a_large_page(answers, digits, tmp_path):
+    page = Image.new("L", (4000, 3000), 235)
+    page.paste(40, (2700, 1800), digits[5].resize((110, 110), Image.Resampling.BICUBIC))
+    answer = answers(saved(page, tmp_path))
+    assert answer.text == answer.sure == "5" and len(answer.characters) == 1
+
+
 def test_a_blank_canvas_has_no_answer(answers):
     answer = answers(np.zeros((300, 300, 4), dtype=np.uint8))
     assert answer.text == "" and answer.scores == {} and answer.looks is None and not answer.is_sure
