@@ -214,10 +214,17 @@ class Desk:
         return [(draw_strokes(frame, why.strokes), f"{why.label}, not {why.runner_up}"), *self.explainer.similar(frame)]
 
     def consented(
-        self, answer: Answer | None, truth: str | None, consent: bool, language: str, request: gr.Request
-    ) -> str:
-        """A label that was chosen before the visitor agreed."""
-        return self.correct(answer, truth, consent, language, request) if consent else ""
+        self,
+        answer: Answer | None,
+        label: str | None,
+        number: str,
+        consent: bool,
+        language: str,
+        request: gr.Request,
+    ) -> str | dict:
+        """What was said before the visitor agreed."""
+        truth = label or number
+        return self.correct(answer, truth, consent, language, request) if consent and truth else gr.skip()
 
     def agree(self, answer: Answer | None, consent: bool, language: str, request: gr.Request) -> str:
         return self.correct(answer, answer and answer.text, consent, language, request)
@@ -337,7 +344,7 @@ def answer_column(
     why.expand(desk.explain, answer, reasons, api_visibility="private")
     right.click(desk.agree, [answer, consent, language], status, **QUIETLY)
     label.input(desk.correct, [answer, label, consent, language], status, **QUIETLY)
-    consent.input(desk.consented, [answer, label, consent, language], status, **QUIETLY)
+    consent.input(desk.consented, [answer, label, number, consent, language], status, **QUIETLY)
     number.submit(desk.correct, [answer, number, consent, language], status, **QUIETLY)
     language.change(lambda *now: in_words(*now, of_nothing), [answer, language], words, **QUIETLY)
     return [answer, words, scores, looks, why, reasons, correct, consent, right, label, number, status]

@@ -13,6 +13,7 @@ Every flag of transformers' TrainingArguments works; `python train.py --help` li
 """
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from copy import deepcopy
@@ -164,13 +165,11 @@ class DigitTrainingArguments(TrainingArguments):
             raise ValueError("--hyperparameter_search needs Optuna: pip install optuna.")
         if self.early_stopping:
             self.eval_strategy = self.save_strategy = "epoch"
-            self.load_best_model_at_end, self.greater_is_better = True, False
+            self.load_best_model_at_end = True
+        if self.hub_token:  # these arguments are saved beside the weights, and pushed with them
+            os.environ["HF_TOKEN"], self.hub_token = self.hub_token, None
         self.label_names = ["labels"]  # and not the ink's, which evaluation has none of
         super().__post_init__()
-
-    def __getstate__(self) -> dict:
-        """Pushed beside the weights, as `training_args.bin`: without the token."""
-        return self.__dict__ | {"hub_token": None}
 
     def say(self, text: str) -> None:
         """Once, where several processes train."""
@@ -271,7 +270,7 @@ def search_hyperparameters(new_trainer: partial, model: DigitForImageClassificat
     search = trainer.hyperparameter_search(
         backend="optuna",
         n_trials=args.hyperparameter_search,
-        direction="minimize",
+        direction="maximize" if args.greater_is_better else "minimize",
         hp_space=lambda trial: {
             "learning_rate": trial.suggest_float("learning_rate", 1e-3, 5e-2, log=True),
             "weight_decay": trial.suggest_float("weight_decay", 1e-3, 0.2, log=True),
@@ -361,8 +360,9 @@ def train(
     model.to(memory_format=torch.channels_last)  # a quarter faster on a CPU
     pages = Pages(size=model.config.image_size)
     data = prepare(data_args, dataset, processor, pages)
-    if args.metric_for_best_model in (None, "loss"):
-        args.metric_for_best_model = f"eval_{list(data.splits['validation'])[-1]}_loss"  # of synthetic pages, if any
+    metric = (args.metric_for_best_model or "loss").removeprefix("eval_")
+    last_source = list(data.splits["validation"])[-1]  # the synthetic pages, if there are any
+    args.metric_for_best_model = f"eval_{last_source}_loss" if metric == "loss" else f"eval_{metric}"
     new_trainer = partial(
         DigitTrainer,
         args=args,

@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import re
+import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -83,6 +84,8 @@ class Corrections:
     def _check(self, label: str) -> None:
         if label not in self.labels:
             raise DataError(f"{label!r} is none of the labels {', '.join(self.labels)}; choose one of them.")
+        if Path(label).name != label or label == "..":
+            raise DataError(f"A picture of {label!r} cannot be kept: no folder may have that name.")
 
     def add(self, image: Image.Image, label: str, writer: str) -> Path:
         """
@@ -100,8 +103,6 @@ class Corrections:
             DataError: If the label is none of `labels` or can be no folder's name, or no more can be kept.
         """
         self._check(label)
-        if Path(label).name != label or label == "..":
-            raise DataError(f"A picture of {label!r} cannot be kept: no folder may have that name.")
         content = _png(image)
         digest = hashlib.sha256(content).hexdigest()[:24]
         path = self.folder / label / f"{writer}_{digest}.png"
@@ -129,7 +130,10 @@ class _Publisher(CommitScheduler):
         try:
             super().__exit__(*error)
         except (OSError, HfHubHTTPError, httpx.HTTPError) as problem:
-            print(f"warning: The last corrections are kept in {self.folder_path} only ({first_line(problem)}).")
+            warning = f"warning: The last corrections are kept in {self.folder_path} only ({first_line(problem)})."
+            print(warning, file=sys.stderr)
+        finally:
+            self.stop()
 
     def push_to_hub(self) -> CommitInfo | None:
         commit = super().push_to_hub()
@@ -147,8 +151,9 @@ class _Publisher(CommitScheduler):
 
 
 def _png(image: Image.Image) -> bytes:
-    upright = ImageOps.exif_transpose(image)
-    upright = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
+    with suppress(Exception):  # Pillow raises nearly anything over damaged EXIF, which counts as none
+        image = ImageOps.exif_transpose(image)
+    upright = image.convert("RGBA" if image.has_transparency_data else "RGB")
     upright.thumbnail((MAX_SIDE, MAX_SIDE))
     upright.info.clear()
     content = io.BytesIO()

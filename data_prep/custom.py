@@ -127,6 +127,8 @@ def _in_zip(path: Path) -> Iterator[Entry]:
 
 
 def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others are unpacked without a bound
+        raise zipfile.BadZipFile("packed as few programs do it")
     with archive.open(member) as file:
         return file.read(MAX_PICTURE_BYTES)  # the archive may be wrong about its size
 

@@ -88,7 +88,8 @@ def read_not_digits(folder: str) -> Dataset:
         DataError: If the folder, and those in it, hold no picture, or one that cannot be read.
     """
     suffixes = Image.registered_extensions()
-    files = sorted(str(file) for file in Path(folder).rglob("[!.]*") if file.suffix.lower() in suffixes)
+    files = [file for file in sorted(Path(folder).rglob("*")) if file.suffix.lower() in suffixes and file.is_file()]
+    files = [str(file) for file in files if not any(part.startswith(".") for part in file.relative_to(folder).parts)]
     if not files:
         raise DataError(f"{folder} holds no pictures; name a folder of pictures that show no digit.")
     for file in files:

@@ -143,8 +143,8 @@ Training pictures:
 ## Limits
 
 It is meant for numbers by hand: drawn, scanned or photographed, on plain, ruled or squared paper. Signs between digits
-leave no character. Few countries wrote its training pictures; handwriting from others may be read worse. A letter that
-looks like a digit, such as O, l or S, is read as one.
+leave no character. Handwriting unlike that of its training pictures may be read worse. A letter that looks like a
+digit, such as O, l or S, is read as one.
 """
 
 

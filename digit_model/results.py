@@ -10,6 +10,7 @@ from pathlib import Path
 import datasets
 import torch
 import transformers
+from huggingface_hub import get_token
 from transformers import EvalPrediction, Trainer
 from transformers.trainer_utils import PredictionOutput, TrainOutput
 
@@ -62,9 +63,9 @@ def _name_of(device: torch.device) -> str:
     return torch.cuda.get_device_name() if device.type == "cuda" else device.type
 
 
-def _command(secret: str | None) -> str:
+def _command() -> str:
     """How the run was started, as a card may show it."""
-    command = shlex.join(["python", "train.py", *sys.argv[1:]])
+    command, secret = shlex.join(["python", "train.py", *sys.argv[1:]]), get_token()
     return command.replace(secret, "TOKEN") if secret else command
 
 
@@ -72,7 +73,7 @@ def describe_run(trainer: Trainer, run: TrainOutput, checkpoint: str | None, fou
     """How the weights came to be, for the results and the card."""
     args = trainer.args
     return {
-        "command": _command(args.hub_token),
+        "command": _command(),
         "seed": args.seed,
         "epochs": trainer.state.epoch,
         "steps": trainer.state.global_step,

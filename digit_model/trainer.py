@@ -56,9 +56,8 @@ class DigitTrainer(Trainer):
         if resume_from_checkpoint:
             state = TrainerState.load_from_json(f"{resume_from_checkpoint}/trainer_state.json")
             if _is_at_end(state, self.args):
-                self.state, best = state, self.args.load_best_model_at_end and state.best_model_checkpoint
-                folder = Path(self.args.output_dir, Path(best).name) if best else resume_from_checkpoint
-                self._load_from_checkpoint(str(folder))
+                self.state = state
+                self._load_from_checkpoint(str(_final_weights(state, self.args, Path(resume_from_checkpoint))))
                 losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
                 return TrainOutput(state.global_step, fmean(losses or [0]), {"train_runtime": 0.0})
         return super().train(resume_from_checkpoint, **kwargs)
@@ -137,12 +136,19 @@ class DigitTrainer(Trainer):
 
 
 def _is_at_end(state: TrainerState, args: TrainingArguments) -> bool:
-    control = state.stateful_callbacks.get("TrainerControl", {"attributes": {}})["attributes"]
-    if args.early_stopping and control.get("should_training_stop"):
-        return True
+    if stopping := state.stateful_callbacks.get("EarlyStopping"):
+        patience = max(args.early_stopping, stopping["args"]["early_stopping_patience"])
+        if stopping["attributes"]["early_stopping_patience_counter"] >= patience:
+            return True
     if args.max_steps > 0:
         return state.global_step >= args.max_steps
     return state.global_step >= state.max_steps and math.ceil(args.num_train_epochs) <= state.num_train_epochs
+
+
+def _final_weights(state: TrainerState, args: TrainingArguments, last: Path) -> Path:
+    """The checkpoint that a run ends with: its last one, or its best."""
+    keeps_best = args.load_best_model_at_end or "EarlyStopping" in state.stateful_callbacks
+    return last.parent / Path(state.best_model_checkpoint).name if keeps_best and state.best_model_checkpoint else last
 
 
 def muon(model: torch.nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:

@@ -85,4 +85,5 @@ def _not_unpacked(name: str, error: Exception) -> UnreadableImageError:
 
 def _is_content(member: zipfile.ZipInfo) -> bool:
     path = PurePosixPath(member.filename)
-    return not (member.is_dir() or path.name.startswith(".") or "__MACOSX" in path.parts)
+    is_hidden = any(part.startswith((".", "__MACOSX")) and part != ".." for part in path.parts)
+    return not (member.is_dir() or is_hidden)

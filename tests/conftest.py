@@ -76,7 +76,11 @@ def running_app(*command: str, stderr: IO | None = None, **settings: str) -> Ite
         yield url, process
     finally:
         process.terminate()
-        process.wait()
+        try:
+            process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
 
 
 def pytest_sessionfinish():

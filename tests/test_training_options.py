@@ -14,7 +14,7 @@ from digit_model.evaluation import DigitMetrics
 from digit_model.modeling_digit import NO_LABEL
 from digit_model.results import measure_all
 from digit_model.trainer import BalancedSampler, average_weights
-from train import main
+from train import DigitTrainingArguments, main
 
 
 def results_of(folder) -> dict:
@@ -44,6 +44,12 @@ def test_a_search_trains_with_the_best_it_found(tmp_path):
     assert "found by a search" in (tmp_path / "README.md").read_text()
     used = torch.load(tmp_path / "training_args.bin", weights_only=False)
     assert used.learning_rate == run["found"]["learning_rate"]
+
+
+def test_the_best_is_the_lowest_loss_or_the_highest_of_another_metric(tmp_path):
+    stopping = {"output_dir": str(tmp_path), "early_stopping": 1}
+    assert not DigitTrainingArguments(**stopping).greater_is_better
+    assert DigitTrainingArguments(**stopping, metric_for_best_model="mnist_accuracy").greater_is_better
 
 
 @pytest.mark.slow

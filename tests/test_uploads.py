@@ -35,7 +35,14 @@ def sentences(pictures) -> list[str]:
 
 def test_files_and_members_come_in_order_by_their_names(archive, digits, tmp_path):
     scan(digits[1]).save(tmp_path / "one.png")
-    scans = archive({"a/2.png": png(scan(digits[2])), "b\\3.png": png(scan(digits[3])), "__MACOSX/._2.png": b""})
+    scans = archive(
+        {
+            "a/2.png": png(scan(digits[2])),
+            "b\\3.png": png(scan(digits[3])),
+            "__MACOSX/._2.png": b"",
+            ".trash/4.png": b"",
+        }
+    )
     brought = list(brought_pictures([str(tmp_path / "one.png"), scans]))
     assert [name for name, _ in brought] == ["one.png", "2.png", "3.png"]
     assert brought[1][1].getvalue() == png(scan(digits[2]))
