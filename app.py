@@ -142,11 +142,11 @@ def say(name: str, language: str, *values) -> str:
     return SAYINGS[name][LANGUAGES[language]].format(*values)
 
 
-def in_words(answer: Answer | None, language: str, of_nothing: str) -> str:
+def in_words(answer: Answer | None, language: str, invitation: str) -> str:
     """The answer as a heading, or a sentence where the model will not stand behind it."""
     if answer is None or not answer.text:
-        is_brought = answer is not None and of_nothing == "waiting"
-        return say("nothing" if is_brought else of_nothing, language)
+        is_brought = answer is not None and invitation == "waiting"
+        return say("nothing" if is_brought else invitation, language)
     if answer.is_sure:
         return "# " + answer.text.replace("\n", "\n# ")
     if len(answer.characters) > 1:
@@ -186,13 +186,13 @@ class Desk:
         updates = self.show(answer, language, "waiting")
         return gr.Image(answer and answer.figure, visible=answer is not None), *updates
 
-    def show(self, answer: Answer | None, language: str, of_nothing: str) -> tuple:
+    def show(self, answer: Answer | None, language: str, invitation: str) -> tuple:
         """The updates of an answer column."""
         there = answer is not None and answer.text != ""
         is_number = there and len(answer.characters) > 1
         return (
             answer,
-            in_words(answer, language, of_nothing),
+            in_words(answer, language, invitation),
             gr.Label(answer.scores if there else None, visible=there),
             gr.Image(answer.looks if there else None, visible=there),
             gr.Accordion(visible=there, open=False),
@@ -314,11 +314,11 @@ QUIETLY = {"api_visibility": "private", "show_progress": "hidden"}  # parts of t
 
 
 def answer_column(
-    page: Page, desk: Desk, language: gr.Radio, of_nothing: str, figure: gr.Image | None = None
+    page: Page, desk: Desk, language: gr.Radio, invitation: str, figure: gr.Image | None = None
 ) -> list[gr.blocks.Block]:
     """The answer, with a figure under the words, and what can be done with it: the components that `show` fills."""
     answer = gr.State(None, time_to_live=SECONDS_KEPT)
-    words = gr.Markdown(say(of_nothing, "English"), elem_classes="answer")
+    words = gr.Markdown(say(invitation, "English"), elem_classes="answer")
     if figure:
         figure.render()
     scores = page.add(gr.Label, texts={"label": "scores"}, num_top_classes=3, show_heading=False, visible=False)
@@ -346,7 +346,7 @@ def answer_column(
     label.input(desk.correct, [answer, label, consent, language], status, **QUIETLY)
     consent.input(desk.consented, [answer, label, number, consent, language], status, **QUIETLY)
     number.submit(desk.correct, [answer, number, consent, language], status, **QUIETLY)
-    language.change(lambda *now: in_words(*now, of_nothing), [answer, language], words, **QUIETLY)
+    language.change(lambda *now: in_words(*now, invitation), [answer, language], words, **QUIETLY)
     return [answer, words, scores, looks, why, reasons, correct, consent, right, label, number, status]
 
 

@@ -1,43 +1,32 @@
-"""
-Custom labelled pictures: an image folder, a ZIP of one, a parquet file, or a dataset on the Hub.
-
-In a folder or ZIP the folder that a picture lies in is its label, `<label>/<name>.png`. Where a name starts with
-`<writer>_`, that is who wrote it, but for names that start with the label.
-"""
+"""Custom labelled pictures: what can be used of them, checked once and then read from the cache."""
 
 import hashlib
 import io
 import os
-import re
 import shutil
 import struct
 import tempfile
 import zipfile
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
 import datasets
 import PIL.Image
 import PIL.ImageOps
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value, load_dataset, load_from_disk
+from datasets import Dataset, DatasetDict, Features, Image, Value, load_from_disk
 from datasets.arrow_writer import ArrowWriter
 from datasets.fingerprint import Hasher
 from pillow_heif import register_heif_opener
 from tqdm.auto import tqdm
 
-from .errors import DataError, first_line
+from .errors import DataError
+from .sources import MAX_PICTURE_BYTES, Entry, open_source
 
 register_heif_opener()  # the format of iPhones
 
 FEATURES = Features({"image": Image(), "label": Value("string"), "source": Value("string"), "writer": Value("string")})
-
-MAX_PICTURE_BYTES = 100 * 2**20
-"""A larger file is no picture of a digit, and unpacking it could fill the memory."""
-
 
 MIN_SIDE, MAX_PIXELS = 4, 100_000_000
 """Nothing can be read from fewer pixels, and more of them fill the memory."""
@@ -47,17 +36,6 @@ DAMAGE = (
     *(PIL.Image.DecompressionBombError, zipfile.BadZipFile, zlib.error),
 )
 """What reading a damaged picture, or unpacking it, may raise."""
-
-
-class Entry(NamedTuple):
-    """What may be a labelled picture, before anybody has looked into it."""
-
-    name: str
-    label: str  # "" where it has none
-    writer: str  # "" where unknown
-    split: str  # "train" or "test"
-    size: int  # bytes, as far as known
-    read: Callable[[], bytes]
 
 
 def read_custom(
@@ -78,105 +56,19 @@ def read_custom(
     Raises:
         DataError: If a source is missing, unsafe, damaged, or holds nothing readable.
     """
-    opened = [(Path(source).stem if Path(source).exists() else source, *_open(source)) for source in sources]
+    opened = [(Path(source).stem if Path(source).exists() else source, *open_source(source)) for source in sources]
     states = [(name, state) for name, state, _ in opened]
     known = [split._fingerprint for split in mnist.values()] if mnist else []
-    key = Hasher.hash([states, labels, known, Path(__file__).read_text()])
+    key = Hasher.hash([states, labels, known, *_code()])
     folder = Path(datasets.config.HF_DATASETS_CACHE) / "digit_custom" / key
     if not folder.exists():
         _write([(name, entries) for name, _, entries in opened], labels, _digests(mnist), folder)
     return load_from_disk(str(folder / "data")), (folder / "report.txt").read_text(encoding="utf-8")
 
 
-def _open(source: str) -> tuple[object, Iterable[Entry]]:
-    """What tells this state of a source from any other, and its entries in a fixed order."""
-    path = Path(source)
-    if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.is_file())
-        if any(file.suffix == ".parquet" for file in files):
-            return _open_dataset(source, source)
-        return [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files], _in_folder(path, files)
-    if path.suffix.lower() == ".parquet" and path.is_file():
-        return _open_dataset(source, "parquet", data_files=source)
-    if path.is_file():
-        return (str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns), _in_zip(path)
-    if re.fullmatch(r"\w[\w.-]*/[\w.-]+(:[\w.-]+)?", source):
-        name, _, config = source.partition(":")
-        return _open_dataset(source, name, **({"name": config} if config else {}))
-    raise DataError(f"There is no custom data at {source}; check the path given to --custom_data.")
-
-
-def _in_folder(root: Path, files: list[Path]) -> Iterator[Entry]:
-    for file in files:
-        yield from _file_entry(file.relative_to(root).as_posix(), file.stat().st_size, file.read_bytes)
-
-
-def _in_zip(path: Path) -> Iterator[Entry]:
-    try:
-        archive = zipfile.ZipFile(path)
-    except zipfile.BadZipFile:
-        raise DataError(f"{path} is neither a folder nor a ZIP or parquet file that can be read.") from None
-    members = sorted((member for member in archive.infolist() if not member.is_dir()), key=lambda m: m.filename)
-    names = [PurePosixPath(member.filename.replace("\\", "/")) for member in members]  # as some Windows programs pack
-    for member, name in zip(members, names):
-        # a drive letter leads outside as well, once somebody unpacks the archive on Windows
-        if name.is_absolute() or ".." in name.parts or re.match(r"[A-Za-z]:", member.filename):
-            raise DataError(f"{path} is refused: its member {member.filename} points outside the archive.")
-    for member, name in zip(members, names):
-        yield from _file_entry(str(name), member.file_size, partial(_unpacked, archive, member))
-
-
-def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others are unpacked without a bound
-        raise zipfile.BadZipFile("packed as few programs do it")
-    with archive.open(member) as file:
-        return file.read(MAX_PICTURE_BYTES)  # the archive may be wrong about its size
-
-
-def _file_entry(name: str, size: int, read: Callable[[], bytes]) -> Iterator[Entry]:
-    path = PurePosixPath(name)
-    if path.name != "Thumbs.db" and not any(
-        part.startswith((".", "__MACOSX")) for part in path.parts
-    ):  # left by programs
-        yield Entry(name, path.parent.name, _writer_of(path.name, path.parent.name), "train", size, read)
-
-
-def _writer_of(name: str, label: str) -> str:
-    match = re.match(r"([^_.]+)_", name)
-    return match[1] if match and match[1] != label else ""
-
-
-def _open_dataset(source: str, path: str, **options) -> tuple[object, Iterable[Entry]]:
-    try:
-        dataset = load_dataset(path, **options)
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        has_several = str(error).startswith("Config name is missing")
-        hint = f"name it as {source}:CONFIG" if has_several else "check the path, the id or the network"
-        raise DataError(f"{source} cannot be loaded as a dataset ({first_line(error)}); {hint}.") from None
-    return [rows._fingerprint for rows in dataset.values()], _in_dataset(source, dataset)
-
-
-def _in_dataset(source: str, dataset: DatasetDict) -> Iterator[Entry]:
-    features = next(iter(dataset.values())).features
-    images = [name for name, feature in features.items() if isinstance(feature, Image) or name == "image"]
-    labels = [name for name, feature in features.items() if isinstance(feature, ClassLabel) or name == "label"]
-    if not images or not labels:
-        raise DataError(f"{source} needs a column 'image' and a column 'label', it has {', '.join(features)}.")
-    image, label = images[0], labels[0]
-    for split, rows in dataset.cast_column(image, Image(decode=False)).items():
-        for number, row in enumerate(rows):
-            name = PurePosixPath(row[image]["path"] or f"{split} {number}").name
-            text = "" if row[label] is None else str(row[label])
-            if isinstance(features[label], ClassLabel):
-                text = features[label].int2str(row[label]) if text not in ("", "-1") else ""
-            writer = str(row.get("writer") or _writer_of(name, text))
-            part = "test" if split == "test" else "train"
-            yield Entry(name, text, writer, part, len(row[image]["bytes"] or b""), partial(_bytes_of, row[image]))
-
-
-def _bytes_of(picture: dict) -> bytes:
-    """An undecoded picture's bytes; a dataset made from an image folder holds the path of its file instead."""
-    return Path(picture["path"]).read_bytes() if picture["bytes"] is None else picture["bytes"]
+def _code() -> list[str]:
+    """What decides which pictures are used: once it has changed, they are checked anew."""
+    return [Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("custom.py", "sources.py")]
 
 
 def _write(
