@@ -16,6 +16,7 @@ from .number_evaluation import best_text
 from .pipeline_digit import UNREADABLE, NumberReadingPipeline, to_image
 
 _PLAUSIBLE = 0.1  # score from which on a label is worth naming
+_SMALL = 6  # times smaller than its picture
 _WEAKEST = 4  # signs of a number whose other labels are tried
 
 
@@ -76,9 +77,8 @@ class Answers:
         if len(reading["digits"]) > 1:
             return self._number(image, reading)
         answer = self._character(image, picture)
-        # which has seen the picture whole, where a small digit has to be looked for more closely
-        is_found = not answer.is_sure and reading["digits"] and UNREADABLE not in reading["text"]
-        return self._number(image, reading) if is_found else answer
+        is_sure = reading["text"] not in ("", UNREADABLE)
+        return self._number(image, reading) if is_sure and _is_small(reading, image) and not answer.is_sure else answer
 
     def _number(self, image: Image.Image, reading: dict) -> Answer:
         frames = [digit["frame"] for digit in reading["digits"]]
@@ -129,6 +129,12 @@ def likely_texts(reading: dict, count: int = 3) -> list[tuple[str, float]]:
 
     ways = nlargest(count, product(*choices), key=share)
     return [(best_text(reading, [each["label"] for each in way]), reading["score"] * share(way)) for way in ways]
+
+
+def _is_small(reading: dict, picture: Image.Image) -> bool:
+    """Whether the one digit on a picture has to be looked at more closely than the picture as a whole."""
+    (box,) = [digit["box"] for digit in reading["digits"]]
+    return max(box["xmax"] - box["xmin"], box["ymax"] - box["ymin"]) < max(picture.size) / _SMALL
 
 
 def _cut_out(picture: Image.Image, box: dict[str, int]) -> Image.Image:

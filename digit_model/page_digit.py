@@ -9,9 +9,8 @@ from PIL import Image
 from torch import nn
 from transformers import BaseImageProcessor, PreTrainedModel
 
-from .characters_digit import MIN_INK
-
 _TILE, _OVERLAP = 320, 48
+_FAINT_INK = 0.1  # share of a pixel, from which on a look from further away may have seen ink there
 _BATCH_PIXELS = 2**17  # beyond which pages in one batch are slower than in two: they do not fit the CPU's cache
 
 
@@ -72,7 +71,7 @@ def is_seen_on(page: tuple[int, int], ink: torch.Tensor, size: tuple[int, int]) 
         bool (H, W).
     """
     (start, covered), (start_before, covered_before) = _fitted(page, size), _fitted(ink.shape, size)
-    nearby = nn.functional.max_pool2d(ink[None], 5, 1, 2)[0] >= MIN_INK
+    nearby = nn.functional.max_pool2d(ink[None], 5, 1, 2)[0] >= _FAINT_INK
     rows, columns = (
         torch.from_numpy((np.arange(page[axis]) + 0.5 - start[axis]) / covered[axis] * covered_before[axis])
         .add(start_before[axis])

@@ -140,11 +140,20 @@ def a_thousand(reader, digits) -> str:
 
 def test_the_lines_of_a_thousand_digits_are_found(a_thousand):
     lines = a_thousand.split("\n")
-    assert len(lines) == 25 and all(35 <= len(line) <= 45 for line in lines)
+    assert len(lines) == 25 and all(len(line) == 40 for line in lines)
 
 
 def test_a_thousand_digits_are_read(a_thousand):
-    assert Levenshtein.distance(a_thousand.replace("\n", ""), "0213456798" * 100) <= 30
+    assert Levenshtein.distance(a_thousand.replace("\n", ""), "0213456798" * 100) <= 5
+
+
+@pytest.mark.parametrize(("lines", "longest", "side", "gap"), [(15, 30, 50, 0.8), (21, 37, 66, 0.9), (12, 30, 36, 0.9)])
+def test_a_page_full_of_figures_is_read(reader, digits, lines, longest, side, gap):
+    random = np.random.default_rng(0)
+    written = ["".join(map(str, random.integers(0, 10, longest))) for _ in range(lines)]
+    read = best_text(reader(page_of(digits, *written, side=side, gap=gap))).split("\n")
+    assert len(read) == lines
+    assert sum(map(Levenshtein.distance, read, written)) <= 0.01 * lines * longest
 
 
 @pytest.mark.parametrize("orientation", [3, 6, 8])
