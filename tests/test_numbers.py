@@ -235,18 +235,23 @@ def halves(page: Image.Image) -> np.ndarray:
     return np.broadcast_to(np.repeat([1, 2], [page.width // 2, page.width - page.width // 2]), page.size[::-1]).copy()
 
 
-@pytest.mark.parametrize("line", ["40", "58", "92"])
-def test_parts_of_a_digit_are_put_together_and_two_digits_are_not(model, digits, line):
-    page = page_of(digits, line, ink=0)
-    owner = halves(page)
-    ink, apart = told_apart(page, owner)
-    (top, _, bottom, _), _ = apart.boxes
-    owner[(top + bottom) // 2 :][owner[(top + bottom) // 2 :] == 1] = 3
-    _, in_pieces = told_apart(page, owner)
-    assert len(in_pieces.boxes) == 3
-    with torch.inference_mode():
-        mended = split_and_merge(model, {0: ink, 5: ink}, {0: in_pieces, 5: apart})
-    assert mended[0].boxes.tolist() == mended[5].boxes.tolist() == apart.boxes.tolist()
+def test_parts_of_a_digit_are_put_together_and_two_digits_are_not(model, mnist):
+    by_label = {str(label): [] for label in range(10)}
+    for row in mnist["test"]:
+        by_label[str(row["label"])].append(row["image"])
+    lines, right = [f"{first}{(3 * first + turn) % 10}" for first in range(10) for turn in range(5)], 0
+    for turn, line in enumerate(lines):
+        page = page_of([by_label[str(label)][turn % 5] for label in range(10)], line, ink=0)
+        owner = halves(page)
+        ink, apart = told_apart(page, owner)
+        (top, _, bottom, _), _ = apart.boxes
+        owner[(top + bottom) // 2 :][owner[(top + bottom) // 2 :] == 1] = 3
+        _, in_pieces = told_apart(page, owner)
+        assert len(in_pieces.boxes) == 3
+        with torch.inference_mode():
+            mended = split_and_merge(model, {0: ink, 5: ink}, {0: in_pieces, 5: apart})
+        right += mended[0].boxes.tolist() == mended[5].boxes.tolist() == apart.boxes.tolist()
+    assert right >= 0.8 * len(lines)
 
 
 @pytest.mark.parametrize("line", ["40", "58", "92"])
