@@ -284,11 +284,8 @@ def search_hyperparameters(new_trainer: partial, model: DigitForImageClassificat
 
 def calibrate_all(trainer: DigitTrainer, data: Data) -> dict:
     """Fits what the scores mean on validation pictures, and of the numbers on synthetic ones of their digits."""
-    calibration, model, digits = (
-        calibrate(trainer, data.splits["validation"], data.not_digits),
-        trainer.model,
-        data.digits,
-    )
+    model, digits = trainer.model, data.digits
+    calibration = calibrate(trainer, data.splits["validation"], data.not_digits)
     if len(digits.frames) and trainer.is_world_process_zero():
         reader = NumberReadingPipeline(model=model, image_processor=trainer.processing_class, device=model.device)
         texts = [data.labels[label] for label in digits.labels[len(digits.pages) :]]

@@ -76,9 +76,9 @@ def _write(
 ) -> None:
     """Writes the readable entries as a `DatasetDict`, and a report of the rest: all of it or nothing."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(
-        dir=folder.parent, prefix="unfinished-", ignore_cleanup_errors=True
-    ) as scratch:  # Windows removes no file that is open
+    # Windows removes no file that is open
+    unfinished = tempfile.TemporaryDirectory(dir=folder.parent, prefix="unfinished-", ignore_cleanup_errors=True)
+    with unfinished as scratch:
         tables, reports = {}, []
         for source, entries in sources:
             read, skipped = 0, defaultdict(list)

@@ -88,9 +88,8 @@ def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
 
 def _file_entry(name: str, size: int, read: Callable[[], bytes]) -> Iterator[Entry]:
     path = PurePosixPath(name)
-    if path.name != "Thumbs.db" and not any(
-        part.startswith((".", "__MACOSX")) for part in path.parts
-    ):  # left by programs
+    is_hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
+    if not is_hidden and path.name != "Thumbs.db":  # file managers leave these
         yield Entry(name, path.parent.name, _writer_of(path.name, path.parent.name), "train", size, read)
 
 

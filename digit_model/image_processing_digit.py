@@ -35,16 +35,15 @@ MIN_SIDE = 4
 DAMAGE = (OSError, SyntaxError, ValueError, RuntimeError, IndexError, EOFError, Image.DecompressionBombError)
 """What Pillow's readers raise where a file is damaged."""
 
-_TURNS = dict(
-    zip(
-        range(2, 9),
-        (
-            *(Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180, Image.Transpose.FLIP_TOP_BOTTOM),
-            *(Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE),
-            Image.Transpose.ROTATE_90,
-        ),
-    )
-)  # EXIF orientation -> what makes the picture upright
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # EXIF orientation -> what makes the picture upright
 _WITH_ORIENTATION = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")  # where Pillow looks for it
 
 
