@@ -99,7 +99,12 @@ def test_a_stop_by_the_user_is_one_among_several_processes_too(folder, tmp_path)
     table = tmp_path / "numbers.csv"
     command = [sys.executable, "-m", "digit_model", "read", *[folder / "0.png"] * 400, "--csv", table]
     reading = subprocess.Popen(
-        [*command, "--num_proc", "2", "--batch_size", "4"], cwd=ROOT, stderr=subprocess.PIPE, start_new_session=True
+        [*command, "--num_proc", "2", "--batch_size", "4"],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        # a shell has what it runs in the background ignore Ctrl-C
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while not (table.exists() and len(rows_of(table)) > 8):
         time.sleep(0.1)
