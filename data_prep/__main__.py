@@ -46,8 +46,8 @@ class PagesArguments:
 class NumbersArguments:
     """Which synthetic numbers to write."""
 
-    output_dir: str = field(default="numbers", metadata={"help": "Gets the folders apart and touching."})
-    count: int = field(default=1000, metadata={"help": "How many, of one to ten digits."})
+    output_dir: str = field(default="numbers", metadata={"help": "Gets the folders apart, touching and forms."})
+    count: int = field(default=1000, metadata={"help": "How many, of one to ten digits, and half as many in forms."})
     split: str = field(default="test", metadata={"help": "Whose digits.", "choices": ["train", "validation", "test"]})
     seed: int = field(default=0, metadata={"help": "Another one writes other numbers."})
 
@@ -78,10 +78,10 @@ def pages(data_args: DataArguments, args: PagesArguments) -> None:
 
 
 def numbers(data_args: DataArguments, args: NumbersArguments) -> None:
-    """Writes pictures of numbers on all papers, those whose digits touch and those apart to a folder each."""
+    """Writes pictures of numbers whose digits touch, of others, and of ones in forms, a folder of each."""
     rows = merge(data_args)[args.split]
     write_numbers(*frames_of(rows), args.count, Path(args.output_dir), args.seed)
-    print(f"Numbers: {args.output_dir}/apart and {args.output_dir}/touching")
+    print(f"Numbers: {', '.join(f'{args.output_dir}/{kind}' for kind in ('apart', 'touching', 'forms'))}")
 
 
 def nothing(data_args: DataArguments, args: NothingArguments) -> None:

@@ -58,12 +58,13 @@ class Line(NamedTuple):
     pen: torch.Tensor
 
 
-def spell(frames: torch.Tensor, count: torch.Tensor, marks: torch.Tensor) -> Spelling:
+def spell(frames: torch.Tensor, count: torch.Tensor, marks: torch.Tensor, is_spread: torch.Tensor) -> Spelling:
     """
     Args:
         frames: float (N, 1, 28, 28) in [0, 1], ink bright. Lines go on with the frames that follow.
         count: int64 (N,), how many characters stand in each line, from 1 to LONGEST.
         marks: float (M, 28, 28), of which some stand among the characters.
+        is_spread: bool (N,), whether all places of the line are equally wide, as in the boxes of a form.
     """
     n, device = len(frames), frames.device
     place = torch.arange(LONGEST, device=device)
@@ -78,30 +79,38 @@ def spell(frames: torch.Tensor, count: torch.Tensor, marks: torch.Tensor) -> Spe
     if is_string.any():
         written[is_string] = _slanted(written[is_string])
     characters = torch.where(is_mark, -1, characters).where(place < count[:, None], -2)
-    return Spelling(characters, written, *_offsets(written, count))
+    return Spelling(characters, written, *_offsets(written, count, is_spread))
 
 
 def compose(
-    frames: torch.Tensor, is_string: torch.Tensor, is_cut_out: torch.Tensor, extent: torch.Tensor, size: int
+    frames: torch.Tensor,
+    is_string: torch.Tensor,
+    is_spread: torch.Tensor,
+    is_cut_out: torch.Tensor,
+    extent: torch.Tensor,
+    size: int,
 ) -> Line:
     """
     Args:
         frames: float (N, 1, 28, 28) in [0, 1], ink bright. Strings go on with the frames that follow.
         is_string: bool (N,), whether two to LONGEST characters stand in the line, and not one.
+        is_spread: bool (N,), whether all places of the line are equally wide, as in the boxes of a form.
         is_cut_out: bool (N,), whether the sheet was cut out along the line, and a little inside it.
         extent: float (N, 2), the height and width of the sheet, in shares of the page.
         size: Side of the page.
     """
     n, device = len(frames), frames.device
     longest = (torch.rand(n, device=device) ** 1.5 * (LONGEST - 1)).long() + 2
-    characters, written, offsets, first, last = spell(frames, torch.where(is_string, longest, 1), draw_marks())
+    count = torch.where(is_string, longest, 1)
+    characters, written, offsets, first, last = spell(frames, count, draw_marks(), is_spread)
     height = _heights(extent, (last - first) / DIGIT_HEIGHT, is_cut_out) * size
     side = height / DIGIT_HEIGHT
     pen = pens(side)
     room = extent * size - torch.stack([height, (last - first) * side], 1)
     middle = size / 2 + _off_centre(n, device) * room.clamp(min=0) / 2
     columns = middle[:, 1:] + (offsets - (first + last)[:, None] / 2) * side[:, None]
-    rows = middle[:, :1] + rises(offsets) * side[:, None] * is_string[:, None]
+    rise = rises(offsets) * torch.where(is_spread, 0.25, 1.0)[:, None]
+    rows = middle[:, :1] + rise * side[:, None] * is_string[:, None]
     return Line(characters, written, torch.stack([rows, columns], -1), side, pen)
 
 
@@ -145,7 +154,9 @@ def _slanted(frames: torch.Tensor) -> torch.Tensor:
     return F.grid_sample(frames, grid, align_corners=False)
 
 
-def _offsets(frames: torch.Tensor, count: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _offsets(
+    frames: torch.Tensor, count: torch.Tensor, is_spread: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """
     Where the characters of each line stand, in frame sides from the first one's middle: (N, P), and the left (N,) and
     right (N,) end of their ink. The gap between two is the narrowest one of any row, as it is for an eye.
@@ -163,7 +174,10 @@ def _offsets(frames: torch.Tensor, count: torch.Tensor) -> tuple[torch.Tensor, t
     mean, spread = (torch.tensor(values, device=device)[style] for values in ([-0.01, 0.1, 0.3], [0.04, 0.06, 0.12]))
     gap = (mean + spread * torch.randn(n, places - 1, device=device)).clamp(min=-0.1)
     offsets = F.pad((touching + gap).cumsum(1), (1, 0))
-    is_written = torch.arange(places, device=device) < count[:, None]
+    place = torch.arange(places, device=device)
+    spread = place * uniform(n, 0.75, 1.4, device)[:, 0] + torch.randn_like(offsets) * 0.04
+    offsets = torch.where(is_spread[:, None], spread, offsets)
+    is_written = place < count[:, None]
     ends = left.amin(2) + offsets, right.amax(2) + offsets
     return offsets, torch.where(is_written, ends[0], 99.0).amin(1), torch.where(is_written, ends[1], -99.0).amax(1)
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,16 +30,19 @@ class Number(NamedTuple):
     touches: bool
 
 
-def make_numbers(frames: torch.Tensor, labels: list[str], count: int, seed: int = 0) -> Iterator[Number]:
+def make_numbers(
+    frames: torch.Tensor, labels: list[str], count: int, seed: int = 0, fields: float = 0.0
+) -> Iterator[Number]:
     """
     Args:
         frames: uint8 (N, 1, 28, 28), ink bright.
         labels: What each of them shows.
         count: How many numbers, of one to ten digits.
         seed: The same one gives the same numbers.
+        fields: Share of the numbers that stand in the fields of a form, such as boxes.
     """
     nothing_else = dict.fromkeys(("empty", "grain", "columns", "straight", "neighbour", "cut_out", "objects"), 0)
-    pages = Pages(size=_PAGE, string=1 - _ALONE, **nothing_else)
+    pages = Pages(size=_PAGE, string=1 - _ALONE, fields=fields, **nothing_else)
     for start in range(0, count, _BATCH):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed * 1_000_003 + start)
@@ -52,14 +56,18 @@ def make_numbers(frames: torch.Tensor, labels: list[str], count: int, seed: int 
 
 
 def write_numbers(frames: torch.Tensor, labels: list[str], count: int, folder: Path, seed: int = 0) -> None:
-    """Writes the numbers whose neighbours touch and those apart to a folder each, with a `metadata.jsonl`."""
+    """
+    Writes numbers whose neighbours touch, numbers whose digits stand apart, and half as many in the fields of forms, to
+    a folder each, with a `metadata.jsonl`.
+    """
     metadata = {}
-    for name in ("apart", "touching"):
+    for name in ("apart", "touching", "forms"):
         (folder / name).mkdir(parents=True, exist_ok=True)
         metadata[name] = (folder / name / "metadata.jsonl").open("w")
-    made = make_numbers(frames, labels, count, seed)
-    for index, number in enumerate(tqdm(made, total=count, desc="Writing numbers")):
-        name = "touching" if number.touches else "apart"
+    free = (("touching" if each.touches else "apart", each) for each in make_numbers(frames, labels, count, seed))
+    in_fields = (("forms", each) for each in make_numbers(frames, labels, count // 2, seed, fields=1.0))
+    made = tqdm(chain(free, in_fields), total=count + count // 2, desc="Writing numbers")
+    for index, (name, number) in enumerate(made):
         number.image.save(folder / name / f"{index:05}.png")
         print(json.dumps({"file_name": f"{index:05}.png", "text": number.text}), file=metadata[name])
     for file in metadata.values():

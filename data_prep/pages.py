@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 
 from .camera import photograph
+from .forms import printed_fields
 from .lines import DIGIT_HEIGHT, LONGEST, Line, compose, write_line
 from .paper import border_objects, grain, light, printed_rules
 from .sampling import chance, smooth_field, uniform
@@ -67,11 +68,12 @@ class Pages:
         size: Side of a page in pixels, a multiple of 8.
         empty: Share of the pages that nobody has written on.
         grain: Share of the pages that are nothing but grain: a carpet, a wall, a picture without light.
-        string: Share of the pages with two to ten characters in a row.
+        string: Share of the pages with two to ten characters in a row; of those with fields, three times as many.
         columns: Share of those on which more such lines stand above and below, as in a column of figures.
         straight: Share of the pages with straight lines of a pen, which end where a rule would go on.
         neighbour: Share of the pages with other writing cut off at the border.
         cut_out: Share of the pages that were cut out along the writing, and a little inside it.
+        fields: Share of the pages on which a form has printed boxes or circles for the characters, filled in or not.
         objects: Share of the photos with something dark at the border, which may hide some of the writing.
     """
 
@@ -83,6 +85,7 @@ class Pages:
     straight: float = 0.12
     neighbour: float = 0.12
     cut_out: float = 0.1
+    fields: float = 0.15
     objects: float = 0.22
 
     @torch.no_grad()
@@ -95,11 +98,11 @@ class Pages:
         sheet = self._sheet(n, device)
         blank = torch.rand(n, device=device)
         is_grain = blank < self.grain
-        ink, owner, characters = self._write(frames, sheet, is_written=blank >= self.grain + self.empty)
+        ink, owner, characters, fields = self._write(frames, sheet, is_written=blank >= self.grain + self.empty)
         is_inside = sheet.covers(self.size)
         is_border = is_inside & ~sheet.covers(self.size, margin=3 / self.size)
         ink, owner = (layer * is_inside * ~is_grain[:, None, None] for layer in (ink, owner))
-        pages = torch.where(chance(n, 0.1, device), self._screen(ink), self._photo(ink))
+        pages = torch.where(chance(n, 0.1, device), self._screen(ink, fields), self._photo(ink, fields))
         pages[is_grain] = grain(int(is_grain.sum()), self.size, device)
         pages = self._letterbox(pages, is_inside, is_border)
         return PageBatch(pages[:, None], ink[:, None], owner, characters, is_inside)
@@ -112,11 +115,16 @@ class Pages:
 
     def _write(
         self, frames: torch.Tensor, sheet: "_Sheet", is_written: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Ink (N, S, S), whose it is (N, S, S), and which frames are to be read (N, LONGEST)."""
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """
+        Ink (N, S, S), whose it is (N, S, S), which frames are to be read (N, LONGEST), and what a form has printed
+        around them (N, S, S).
+        """
         n, device = len(frames), frames.device
-        is_string, is_cut_out = (torch.rand(n, device=device) < share for share in (self.string, self.cut_out))
-        line = compose(frames, is_string, is_cut_out, sheet.extent, self.size)
+        is_form, is_cut_out = (torch.rand(n, device=device) < share for share in (self.fields, self.cut_out))
+        is_string = torch.rand(n, device=device) < self.string * torch.where(is_form, 3, 1)
+        is_spread = is_form & (torch.rand(n, device=device) < 0.8)
+        line = compose(frames, is_string, is_spread, is_cut_out, sheet.extent, self.size)
         ink, owner = write_line(line, (self.size, self.size))
         is_column = is_string & (torch.rand(n, device=device) < self.columns)
         ink[is_column] = _in_columns(ink[is_column], line.side[is_column])
@@ -128,7 +136,13 @@ class Pages:
         neighbours = self._neighbours(frames, line)
         is_hidden = neighbours.sum((1, 2)) >= 0.4 * ink.sum((1, 2))
         characters = line.characters.where((is_line & ~is_hidden)[:, None], -2)
-        return torch.maximum(ink, neighbours), owner.clamp(min=0) * is_line[:, None, None], characters
+        owner = owner.clamp(min=0) * is_line[:, None, None]
+        return torch.maximum(ink, neighbours), owner, characters, self._fields(line, is_form)
+
+    def _fields(self, line: Line, is_form: torch.Tensor) -> torch.Tensor:
+        printed = torch.zeros(len(is_form), self.size, self.size, device=is_form.device)
+        printed[is_form] = printed_fields(Line(*(each[is_form] for each in line)), self.size)
+        return printed
 
     def _neighbours(self, frames: torch.Tensor, line: Line) -> torch.Tensor:
         """Another character on some of the pages, cut off by the border."""
@@ -140,13 +154,14 @@ class Pages:
         ink[rows] = write(frames.roll(LONGEST, 0)[rows], line.pen[rows], centre, side, (self.size, self.size))
         return ink
 
-    def _screen(self, ink: torch.Tensor) -> torch.Tensor:
+    def _screen(self, ink: torch.Tensor, fields: torch.Tensor) -> torch.Tensor:
         """A clean drawing or screenshot of either polarity, sharp or enlarged from a few pixels."""
         n, device = len(ink), ink.device
-        pages = blur(1 - ink * uniform(n, 0.3, 1.0, device), uniform(n, 0.2, 2.0, device).flatten())
+        dark = torch.maximum(ink * uniform(n, 0.3, 1.0, device), fields * uniform(n, 0.1, 1.0, device))
+        pages = blur(1 - dark, uniform(n, 0.2, 2.0, device).flatten())
         return torch.where(chance(n, 0.4, device), 1 - pages, pages).clamp(0, 1)
 
-    def _photo(self, ink: torch.Tensor) -> torch.Tensor:
+    def _photo(self, ink: torch.Tensor, fields: torch.Tensor) -> torch.Tensor:
         (n, size, _), device = ink.shape, ink.device
         texture = smooth_field(n, 24, size, device) * uniform(n, 0, 0.1, device) * chance(n, 0.5, device)
         paper = uniform(n, 0.45, 1.0, device) * (1 + texture)
@@ -155,7 +170,8 @@ class Pages:
         # people choose a pen that shows: rules are seldom as dark as the ink
         faint, any_tone = dark * uniform(n, 0.1, 0.9, device), uniform(n, 0.03, 0.8, device)
         printed = torch.where(chance(n, 0.8, device), faint, any_tone).clamp(max=0.8)
-        tones = paper * (1 - printed_rules(n, size, device) * printed)
+        printed = printed_rules(n, size, device) * printed
+        tones = paper * (1 - torch.maximum(printed, fields * uniform(n, 0.1, 0.9, device)))
         skips = (smooth_field(n, 64, size, device) + 0.2).clamp(min=0) * uniform(n, 0, 1.2, device)
         cover = ink * (1 - skips * chance(n, 0.25, device))
         see_through = tones * (1 - cover * dark)

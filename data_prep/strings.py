@@ -46,6 +46,7 @@ class Strings:
         smallest: Height of a character in pixels, at least.
         largest: Height of a character in pixels, at most.
         lines: How many there are, at most.
+        spread: Share of the lines in which all places are equally wide, as in the boxes of a form.
         cut: Share of the pictures in which the border may cut off some of the writing.
         underlined: Share of the pictures with a line below, above or through the writing.
         ruled: Share of the pictures in which rests of rules may be left.
@@ -58,6 +59,7 @@ class Strings:
     smallest: float = 14.0
     largest: float = 64.0
     lines: int = 3
+    spread: float = 0.1
     cut: float = 0.15
     underlined: float = 0.3
     ruled: float = 0.5
@@ -106,7 +108,8 @@ class Strings:
         size = (torch.rand(n, self.lines, device=device) * fits[:, None]).long() + 1
         width = (frames >= 0.5).any(2).sum((1, 2)).clamp(min=1)
         chosen = torch.multinomial(1 / width, n * self.lines, replacement=True)
-        text = spell(frames[chosen], size.flatten(), draw_marks(with_signs=True))
+        is_spread = torch.rand(n * self.lines, device=device) < self.spread
+        text = spell(frames[chosen], size.flatten(), draw_marks(with_signs=True), is_spread)
         aspect = ((text.last - text.first) / DIGIT_HEIGHT).view(n, self.lines).amax(1)
         height = torch.minimum(height, 0.97 * self.width / aspect)
         side = height / DIGIT_HEIGHT

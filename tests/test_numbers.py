@@ -58,6 +58,15 @@ def test_digits_that_touch_are_read(reader, digits):
     assert reader(page_of(digits, "2051", gap=0.55))["text"] == "2051"
 
 
+@pytest.mark.parametrize("field", ["rectangle", "ellipse"])
+def test_the_fields_of_a_form_are_no_digits(reader, digits, field):
+    page = page_of(digits, "40917", gap=1.1)
+    for place in range(5):
+        left = 14 + round(1.1 * 56 * place)
+        getattr(ImageDraw.Draw(page), field)([left, 14, left + 62, 76], outline=90, width=2)
+    assert best_text(reader(page)) == "40917"
+
+
 def joined_loops(digits) -> Image.Image:
     page = page_of(digits, "1800")
     ImageDraw.Draw(page).line([(120, 26), (158, 30)], fill=40, width=4)

@@ -4,7 +4,7 @@ import torch
 from conftest import MNIST, only, python
 from PIL import Image
 
-from data_prep import Pages, draw_not_digits, not_digits, paper
+from data_prep import Pages, draw_not_digits, forms, lines, not_digits, paper
 from data_prep.camera import jpeg, photograph
 from data_prep.lines import LONGEST, Line, write_line
 from data_prep.strokes import thin, write
@@ -18,6 +18,30 @@ def test_a_page_and_its_ink_have_one_shape_and_range(frames):
     assert batch.is_single.shape == batch.touches.shape == (10,)
     for images in (batch.pages, batch.ink):
         assert images.dtype == torch.float32 and images.min() >= 0 and images.max() <= 1
+
+
+@pytest.mark.parametrize("string", [0, 1])
+def test_what_a_form_prints_around_the_characters_is_no_ink(frames, monkeypatch, string):
+    batches = []
+    for draw in (forms.printed_fields, lambda line, size: torch.zeros(len(line.side), size, size)):
+        monkeypatch.setattr("data_prep.pages.printed_fields", draw)
+        torch.manual_seed(0)
+        batches.append(only(string=string, columns=0, fields=1)(frames))
+    form, blank = batches
+    assert torch.equal(form.ink, blank.ink) and torch.equal(form.owner, blank.owner)
+    assert ((form.pages - blank.pages).abs() > 0.1).any(3).any(2).float().mean() > 0.7
+
+
+@pytest.mark.parametrize("kind", forms.KINDS, ids=lambda draw: draw.__name__)
+def test_every_kind_of_field_stands_around_the_characters(frames, monkeypatch, kind):
+    torch.manual_seed(0)
+    monkeypatch.setattr(forms, "KINDS", {kind: 1.0})
+    every, none = torch.ones(10).bool(), torch.zeros(10).bool()
+    line = lines.compose(frames, every, every, none, torch.ones(10, 2), 128)
+    printed = forms.printed_fields(line, 128) > 0.5
+    assert printed.any(2).any(1).all() and printed.float().mean() < 0.2
+    middle = line.centres[torch.arange(10), 0].round().long().clamp(0, 127)
+    assert not printed[torch.arange(10), middle[:, 0], middle[:, 1]].any()
 
 
 def test_the_same_seed_gives_the_same_pages_and_another_one_others(frames):
