@@ -401,7 +401,9 @@ def train_seeds(model_args: ModelArguments, data_args: DataArguments, args: Digi
         models.append(deepcopy(trainer.model))
     use_average(trainer, models)
     trainer.args.output_dir = str(folder / "average")
-    average = finish(trainer, data, [run for results in runs.values() for run in results["runs"]])
+    earlier = earlier_results(model_args.model_name_or_path)["runs"]
+    own = [run for results in runs.values() for run in results["runs"][len(earlier) :]]
+    average = finish(trainer, data, earlier + own)
     if trainer.is_world_process_zero():
         (folder / "seeds.json").write_text(json.dumps({"seeds": runs, "average": average}, indent=2) + "\n")
         print("\n" + seeds_table(list(runs.values()), average))
