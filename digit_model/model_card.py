@@ -144,7 +144,8 @@ Training pictures:
 
 It is meant for numbers by hand: drawn, scanned or photographed, on plain, ruled or squared paper. Signs between digits
 leave no character. Handwriting unlike that of its training pictures may be read worse. A letter that looks like a
-digit, such as O, l or S, is read as one.
+digit, such as O, l or S, is read as one, and so may be the sides of a form's boxes and circles that are as dark as the
+pen.
 """
 
 
