@@ -62,6 +62,7 @@ KINDS = {boxes: 0.4, boxes_apart: 0.15, frame: 0.2, comb: 0.1, circles: 0.15}
 
 
 def _around(line: Line, size: int) -> _Field:
+    """Where the field of each line lies: larger than its characters by chance, and not quite level."""
     n, device = len(line.side), line.side.device
     rows, columns = (line.centres[..., axis].where(line.characters > -2, torch.nan) for axis in (0, 1))
     half = line.side[:, None, None] * DIGIT_HEIGHT / 2 * uniform(n, 1.1, 2.0, device)

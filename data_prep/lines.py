@@ -109,7 +109,7 @@ def compose(
     room = extent * size - torch.stack([height, (last - first) * side], 1)
     middle = size / 2 + _off_centre(n, device) * room.clamp(min=0) / 2
     columns = middle[:, 1:] + (offsets - (first + last)[:, None] / 2) * side[:, None]
-    rise = rises(offsets) * torch.where(is_spread, 0.25, 1.0)[:, None]
+    rise = rises(offsets) * torch.where(is_spread, 0.25, 1.0)[:, None]  # boxes keep a hand level
     rows = middle[:, :1] + rise * side[:, None] * is_string[:, None]
     return Line(characters, written, torch.stack([rows, columns], -1), side, pen)
 

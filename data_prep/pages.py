@@ -123,7 +123,7 @@ class Pages:
         n, device = len(frames), frames.device
         is_form, is_cut_out = (torch.rand(n, device=device) < share for share in (self.fields, self.cut_out))
         is_string = torch.rand(n, device=device) < self.string * torch.where(is_form, 3, 1)
-        is_spread = is_form & (torch.rand(n, device=device) < 0.8)
+        is_spread = is_form & (torch.rand(n, device=device) < 0.8)  # in a frame without boxes people write as ever
         line = compose(frames, is_string, is_spread, is_cut_out, sheet.extent, self.size)
         ink, owner = write_line(line, (self.size, self.size))
         is_column = is_string & (torch.rand(n, device=device) < self.columns)
@@ -140,6 +140,7 @@ class Pages:
         return torch.maximum(ink, neighbours), owner, characters, self._fields(line, is_form)
 
     def _fields(self, line: Line, is_form: torch.Tensor) -> torch.Tensor:
+        """(N, S, S) in [0, 1]: what a form has printed on some of the pages."""
         printed = torch.zeros(len(is_form), self.size, self.size, device=is_form.device)
         printed[is_form] = printed_fields(Line(*(each[is_form] for each in line)), self.size)
         return printed
