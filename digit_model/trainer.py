@@ -8,6 +8,7 @@ from statistics import fmean
 
 import torch
 from pytorch_optimizer import Muon
+from pytorch_optimizer.optimizer.utils.matrix import zero_power_via_newton_schulz_5
 from torch.utils.data import Dataset
 from torch.utils.tensorboard import SummaryWriter
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments
@@ -170,7 +171,21 @@ def muon(model: torch.nn.Module, learning_rate: float, weight_decay: float) -> t
         "use_muon": False,
         "lr": OTHERS_RATE * learning_rate,
     }
-    return Muon([kernels, others])
+    return FullPrecisionMuon([kernels, others])
+
+
+class FullPrecisionMuon(Muon):
+    """Muon that orthogonalises in float32 on a CPU: most have no bfloat16, in which it took half of a training step."""
+
+    @staticmethod
+    def _orthogonalize(group: dict, updates: list[torch.Tensor]) -> list[torch.Tensor]:
+        if updates[0].device.type != "cpu":
+            return Muon._orthogonalize(group, updates)
+        steps, weights = group["ns_steps"], group["ns_coeffs"]
+        return [
+            zero_power_via_newton_schulz_5(each.flatten(1), steps, weights=weights, dtype=each.dtype)
+            for each in updates
+        ]
 
 
 class BalancedSampler(torch.utils.data.WeightedRandomSampler):

@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import MNIST, ROOT, SMALL, call, last_words, python, scan
 from huggingface_hub import ModelCard
+from pytorch_optimizer import Muon
 from safetensors.torch import load_file
 
 from data_prep import Augmentation, Pages, Strings, to_pictures
@@ -38,7 +40,7 @@ def state_of(output: Path, step: int) -> dict:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess]:
     output = tmp_path_factory.mktemp("run")
-    return output, train(output, "--max_steps", "20", "--report_to", "tensorboard", "--bf16", "--hub_token", SECRET)
+    return output, train(output, "--max_steps", "20", "--report_to", "tensorboard", "--hub_token", SECRET)
 
 
 def test_twenty_steps_leave_a_checkpoint_that_another_process_reads(run, digits, tmp_path):
@@ -127,6 +129,24 @@ def test_kernels_learn_by_muon_and_all_else_by_adamw_but_not_what_is_frozen():
     assert {weight.ndim for weight in others["params"]} == {1, 2}
 
 
+def test_muon_takes_the_steps_of_its_library_but_in_float32():
+    start, _ = new_model(list("0123456789"))
+    gradients = [torch.randn_like(weight) for weight in start.parameters()]
+    steps = []
+    for in_float32 in (True, False):
+        model = deepcopy(start)
+        for weight, gradient in zip(model.parameters(), gradients):
+            weight.grad = gradient.clone()
+        optimizer = muon(model, learning_rate=0.01, weight_decay=0.1)
+        (optimizer if in_float32 else Muon(optimizer.param_groups)).step()
+        steps.append(
+            [after.detach() - before.detach() for after, before in zip(model.parameters(), start.parameters())]
+        )
+    for ours, theirs in zip(*steps):
+        apart = (ours - theirs).norm() / theirs.norm()
+        assert 0 < apart < 0.1 if ours.ndim > 2 else apart == 0
+
+
 def test_the_optimizer_and_the_schedule_can_be_chosen_by_flag(tmp_path):
     options = ["--no_muon", "--optim", "sgd", "--lr_scheduler_type", "linear", "--warmup_steps", "0"]
     every = ["--max_steps", "4", "--save_strategy", "steps", "--save_steps", "4", "--logging_steps", "1"]
@@ -138,12 +158,13 @@ def test_the_optimizer_and_the_schedule_can_be_chosen_by_flag(tmp_path):
 
 
 @pytest.fixture
-def trainer(tmp_path, mnist) -> DigitTrainer:
+def trainer(tmp_path, mnist, request) -> DigitTrainer:
     """With the released recipe, before its first step, and 32 digits to learn from."""
     model, processor = new_model(list("0123456789"))
+    settings = {"max_steps": 4, "eval_strategy": "no", "save_strategy": "no"} | getattr(request, "param", {})
     return DigitTrainer(
         model=model,
-        args=DigitTrainingArguments(output_dir=str(tmp_path), max_steps=4, eval_strategy="no"),
+        args=DigitTrainingArguments(output_dir=str(tmp_path), **settings),
         augmentation=Augmentation(),
         pages=Pages(),
         strings=Strings(),
@@ -157,6 +178,16 @@ def inputs(trainer) -> dict[str, torch.Tensor]:
     """Those 32 digits, as a step gets them."""
     parts = trainer.train_dataset.__getitems__(list(range(32)))
     return {name: part.float() / 255 if name != "labels" else part for name, part in parts.items()}
+
+
+@pytest.mark.parametrize("trainer", [{"bf16": True, "max_steps": 1, "warmup_steps": 0}], indirect=True)
+def test_a_step_in_bfloat16_learns(trainer):
+    before = {name: weight.clone() for name, weight in trainer.model.named_parameters()}
+    assert 0 < trainer.train().training_loss < 100
+    changed = {
+        name.split(".")[0] for name, weight in trainer.model.named_parameters() if not weight.equal(before[name])
+    }
+    assert changed == {"ink", "characters", "classifier"}
 
 
 def test_the_first_half_of_the_steps_practises_on_smaller_pages(trainer, inputs):
