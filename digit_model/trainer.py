@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
@@ -67,7 +68,8 @@ class DigitTrainer(Trainer):
         for name in NETWORKS:
             getattr(self.model, name).requires_grad_(name not in self.freeze)
         if self.args.muon and self.optimizer is None:
-            self.optimizer = muon(self.model, self.args.learning_rate, self.args.weight_decay)
+            has_bfloat16 = self.args.bf16 or self.args.device.type != "cpu"
+            self.optimizer = muon(self.model, self.args.learning_rate, self.args.weight_decay, has_bfloat16)
         return super().create_optimizer(model)
 
     def compute_loss(self, model, inputs, **kwargs):
@@ -152,17 +154,26 @@ def _final_weights(state: TrainerState, args: TrainingArguments, last: Path) -> 
     return last.parent / Path(state.best_model_checkpoint).name if keeps_best and state.best_model_checkpoint else last
 
 
-def muon(model: torch.nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:
+def muon(
+    model: torch.nn.Module, learning_rate: float, weight_decay: float, has_bfloat16: bool = False
+) -> torch.optim.Optimizer:
     """
     Muon for the kernels of the convolutions (Jordan et al., 2024, "Muon: An optimizer for hidden layers in neural
     networks"), in steps as large as AdamW's (Liu et al., 2025, "Muon is scalable for LLM training"), and AdamW for all
     else. What is frozen is left out.
+
+    Args:
+        model: Whose weights it is to change.
+        learning_rate: Of the kernels; that of all else is `OTHERS_RATE` of it.
+        weight_decay: Of the kernels.
+        has_bfloat16: Whether the device multiplies bfloat16 itself. Where it does not, that is half of a training step.
     """
     learned = [weight for weight in model.parameters() if weight.requires_grad]
     kernels = {
         "params": [weight for weight in learned if weight.ndim > 2],
         "use_muon": True,
         "use_adjusted_lr": True,
+        "has_bfloat16": has_bfloat16,
         "lr": learning_rate,
         "weight_decay": weight_decay,
     }
@@ -171,21 +182,20 @@ def muon(model: torch.nn.Module, learning_rate: float, weight_decay: float) -> t
         "use_muon": False,
         "lr": OTHERS_RATE * learning_rate,
     }
-    return FullPrecisionMuon([kernels, others])
+    return DigitMuon([kernels, others])
 
 
-class FullPrecisionMuon(Muon):
-    """Muon that orthogonalises in float32 on a CPU: most have no bfloat16, in which it took half of a training step."""
+class DigitMuon(Muon):
+    """The library's Muon orthogonalises in bfloat16; this one does so in float32 unless a group says `has_bfloat16`."""
 
     @staticmethod
     def _orthogonalize(group: dict, updates: list[torch.Tensor]) -> list[torch.Tensor]:
-        if updates[0].device.type != "cpu":
+        if group["has_bfloat16"]:
             return Muon._orthogonalize(group, updates)
-        steps, weights = group["ns_steps"], group["ns_coeffs"]
-        return [
-            zero_power_via_newton_schulz_5(each.flatten(1), steps, weights=weights, dtype=each.dtype)
-            for each in updates
-        ]
+        orthogonalize = partial(
+            zero_power_via_newton_schulz_5, num_steps=group["ns_steps"], weights=group["ns_coeffs"], dtype=torch.float32
+        )
+        return [orthogonalize(update.flatten(1)) for update in updates]
 
 
 class BalancedSampler(torch.utils.data.WeightedRandomSampler):
