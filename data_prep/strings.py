@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import torch
 
+from .forms import printed_fields
 from .lines import DIGIT_HEIGHT, LONGEST, Line, pens, rises, spell, write_line
 from .marks import draw_marks
 from .paper import border_objects, printed_rules
@@ -46,7 +47,7 @@ class Strings:
         smallest: Height of a character in pixels, at least.
         largest: Height of a character in pixels, at most.
         lines: How many there are, at most.
-        spread: Share of the lines in which all places are equally wide, as in the boxes of a form.
+        fields: Share of the lines in the boxes or circles of a form, of which much may be left.
         cut: Share of the pictures in which the border may cut off some of the writing.
         underlined: Share of the pictures with a line below, above or through the writing.
         ruled: Share of the pictures in which rests of rules may be left.
@@ -59,7 +60,7 @@ class Strings:
     smallest: float = 14.0
     largest: float = 64.0
     lines: int = 3
-    spread: float = 0.1
+    fields: float = 0.1
     cut: float = 0.15
     underlined: float = 0.3
     ruled: float = 0.5
@@ -73,10 +74,11 @@ class Strings:
             frames: float (F, 1, 28, 28) in [0, 1], ink bright.
             count: How many pictures.
         """
-        line, chosen = self._compose(frames, count)
+        is_form = torch.rand(count, self.lines, device=frames.device) < self.fields
+        line, chosen = self._compose(frames, is_form)
         ink, owner = write_line(line, (self.height, self.width))
         is_whole = self._is_whole(owner, line)
-        dirt = self._dirt(count, frames.device)
+        dirt = torch.maximum(self._dirt(count, frames.device), self._fields(line, is_form))
         owner = torch.where((owner == 0) & (dirt >= 0.5), -1, owner)
         ink = torch.maximum(ink, dirt)
         picture, place = is_whole.nonzero(as_tuple=True)
@@ -101,15 +103,14 @@ class Strings:
         cut.scatter_(1, torch.cat(edges, 1).clamp(min=0), True)
         return (seen & ~cut)[:, 1:] & (line.characters >= 0)
 
-    def _compose(self, frames: torch.Tensor, n: int) -> tuple[Line, torch.Tensor]:
-        device = frames.device
+    def _compose(self, frames: torch.Tensor, is_form: torch.Tensor) -> tuple[Line, torch.Tensor]:
+        n, device = len(is_form), frames.device
         height = torch.exp(torch.rand(n, device=device) * math.log(self.largest / self.smallest)) * self.smallest
         fits = (self.width / (0.75 * height)).clamp(1, LONGEST)
         size = (torch.rand(n, self.lines, device=device) * fits[:, None]).long() + 1
         width = (frames >= 0.5).any(2).sum((1, 2)).clamp(min=1)
         chosen = torch.multinomial(1 / width, n * self.lines, replacement=True)
-        is_spread = torch.rand(n * self.lines, device=device) < self.spread
-        text = spell(frames[chosen], size.flatten(), draw_marks(with_signs=True), is_spread)
+        text = spell(frames[chosen], size.flatten(), draw_marks(with_signs=True), is_form.flatten())
         aspect = ((text.last - text.first) / DIGIT_HEIGHT).view(n, self.lines).amax(1)
         height = torch.minimum(height, 0.97 * self.width / aspect)
         side = height / DIGIT_HEIGHT
@@ -146,6 +147,19 @@ class Strings:
         specks = ((specks - uniform(n, 0.42, 0.5, device)) * 12).clamp(0, 1) * chance(n, self.dirty, device)
         objects = self._cropped(border_objects(n, max(self.height, self.width), device)) * chance(n, 0.05, device)
         return torch.stack([line, rules, specks, objects]).amax(0)
+
+    def _fields(self, line: Line, is_form: torch.Tensor) -> torch.Tensor:
+        """(N, H, W) in [0, 1]: what is left of the boxes or circles around some of the lines."""
+        (n, lines), device = is_form.shape, is_form.device
+        places = [each.unflatten(1, (lines, LONGEST)) for each in (line.characters, line.frames, line.centres)]
+        is_form = is_form & (places[0] > -2).any(2)
+        picture = is_form.nonzero()[:, 0]
+        form = Line(*(each[is_form] for each in places), line.side[picture], line.pen[picture])
+        size = max(self.height, self.width)
+        printed = torch.zeros(n, lines, size, size, device=device)
+        printed[is_form] = printed_fields(form, size)
+        left = self._patches(n, device).where(chance(n, 0.5, device), 1)
+        return self._cropped(printed.amax(1)) * left * chance(n, 0.7, device)
 
     def _cropped(self, square: torch.Tensor) -> torch.Tensor:
         return square[:, : self.height, : self.width]

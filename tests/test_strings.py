@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from data_prep import Strings, make_numbers
+from data_prep.forms import printed_fields
 from data_prep.lines import LONGEST
 from data_prep.numbers import write_numbers
 from digit_model import load_checkpoint
@@ -24,6 +25,17 @@ def test_every_pixel_of_ink_has_an_owner_or_is_a_mark(batch):
     assert batch.ink.shape == (40, 1, 96, 160) and batch.owner.shape == (40, 96, 160)
     assert batch.ink.min() >= 0 and batch.ink.max() <= 1
     assert batch.owner.min() == MARK and 1 < batch.owner.max() <= 3 * LONGEST
+
+
+def test_what_is_left_of_the_boxes_of_a_form_is_a_mark(frames, monkeypatch):
+    owners = []
+    for draw in (printed_fields, lambda line, size: torch.zeros(len(line.side), size, size)):
+        monkeypatch.setattr("data_prep.strings.printed_fields", draw)
+        torch.manual_seed(0)
+        owners.append(Strings(fields=1)(frames, 40).owner)
+    form, blank = owners
+    assert torch.equal(form.clamp(min=0), blank.clamp(min=0))
+    assert ((form == MARK) & (blank == 0)).flatten(1).any(1).float().mean() > 0.4
 
 
 def test_characters_follow_one_another_from_left_to_right_and_line_by_line(batch):
