@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from statistics import fmean
 
@@ -192,10 +191,8 @@ class DigitMuon(Muon):
     def _orthogonalize(group: dict, updates: list[torch.Tensor]) -> list[torch.Tensor]:
         if group["has_bfloat16"]:
             return Muon._orthogonalize(group, updates)
-        orthogonalize = partial(
-            zero_power_via_newton_schulz_5, num_steps=group["ns_steps"], weights=group["ns_coeffs"], dtype=torch.float32
-        )
-        return [orthogonalize(update.flatten(1)) for update in updates]
+        steps, weights, matrices = group["ns_steps"], group["ns_coeffs"], (update.flatten(1) for update in updates)
+        return [zero_power_via_newton_schulz_5(each, steps, weights=weights, dtype=each.dtype) for each in matrices]
 
 
 class BalancedSampler(torch.utils.data.WeightedRandomSampler):

@@ -88,6 +88,10 @@ STYLES: dict[str, Callable[[Image.Image, Path], object]] = {
 }
 
 
+ANSWERED = {"tiny in a corner": 35}
+"""Of 40 digits, at least, where it is not 36: 13 pixels of a page are few for a sloppy one."""
+
+
 @pytest.fixture(scope="module")
 def four_of_each(mnist) -> list[tuple[str, Image.Image]]:
     """Four shipped digits of each label, as people write them: some are sloppy."""
@@ -109,4 +113,4 @@ def test_digits_are_read_as_themselves_in_every_style(classifier, four_of_each, 
     wrong = [(label, answer) for (label, _), answer in zip(four_of_each, answers) if answer["label"] != label]
     assert len(wrong) <= 1, wrong
     threshold = classifier.model.config.rejection_threshold
-    assert sum(answer["score"] >= threshold for answer in answers) >= 35  # of 40, the rest of them sloppy
+    assert sum(answer["score"] >= threshold for answer in answers) >= ANSWERED.get(style, 36)
