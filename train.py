@@ -9,7 +9,7 @@ Trains the digit model: arguments -> data -> Trainer -> evaluation -> checkpoint
     python train.py --hyperparameter_search 20             # looks for a better learning rate first
     torchrun --nproc_per_node 2 train.py                   # two processes; accelerate launch --multi_gpu as well
 
-Every flag of transformers' TrainingArguments works; `python train.py --help` lists them.
+Every flag of transformers' TrainingArguments works that fits the model; `python train.py --help` lists them.
 """
 
 import json
@@ -32,6 +32,7 @@ from transformers import (
     set_seed,
 )
 from transformers.integrations import is_optuna_available
+from transformers.trainer_utils import BestRun
 
 from data_prep import (
     Augmentation,
@@ -114,6 +115,16 @@ class ModelArguments:
             raise ValueError("--freeze leaves nothing to train.")
 
 
+UNFIT_FLAGS = {
+    "dataloader_drop_last": "every validation picture counts",
+    "prediction_loss_only": "the scores are calibrated",
+    "bf16_full_eval": "the scores are calibrated in float32",
+    "fp16_full_eval": "the scores are calibrated in float32",
+    "label_smoothing_factor": "the ink has no labels to smooth",
+}
+"""What a `TrainingArguments` takes and this model does not, and why."""
+
+
 @dataclass
 class DigitTrainingArguments(TrainingArguments):
     """transformers' TrainingArguments with the default recipe."""
@@ -161,6 +172,15 @@ class DigitTrainingArguments(TrainingArguments):
         self.use_cpu = self.use_cpu or not torch.accelerator.is_available()  # so that --bf16 works there
         if self.seeds and self.push_to_hub:
             raise ValueError("--seeds writes several checkpoints: push the one you choose by another run.")
+        if self.seeds and self.hyperparameter_search:
+            raise ValueError("--seeds differ in nothing else: search first, and pass them the rates that were found.")
+        if self.seeds and self.resume_from_checkpoint not in (None, "last"):
+            raise ValueError("--seeds go on from their own checkpoints: pass --resume_from_checkpoint without a name.")
+        if min(self.pages_per_step, self.strings_per_step) < 1:
+            raise ValueError("--pages_per_step and --strings_per_step take 1 or more; --freeze leaves a network alone.")
+        for name, reason in UNFIT_FLAGS.items():
+            if getattr(self, name):
+                raise ValueError(f"--{name} does not fit this model ({reason}): leave it out.")
         if self.hyperparameter_search and not is_optuna_available():
             raise ValueError("--hyperparameter_search needs Optuna: pip install optuna.")
         if self.early_stopping:
@@ -261,13 +281,28 @@ def find_checkpoint(args: DigitTrainingArguments) -> str | None:
 
 
 def search_hyperparameters(new_trainer: partial, model: DigitForImageClassification) -> dict[str, float]:
-    """Tries learning rates and weight decays, each in a run of the same length; leaves the best in the arguments."""
+    """
+    Tries learning rates and weight decays, each in a run of the same length; leaves the best in the arguments, and in a
+    file for when the run is taken up again.
+    """
     args = new_trainer.keywords["args"]
     trials = deepcopy(args)
     trials.output_dir, trials.save_strategy, trials.report_to = f"{args.output_dir}/search", "no", []
     trials.load_best_model_at_end = False
-    trainer = new_trainer(args=trials, model_init=lambda: deepcopy(model), callbacks=[])
-    search = trainer.hyperparameter_search(
+    outcome = Path(trials.output_dir, "best.json")
+    if args.resume_from_checkpoint and outcome.exists():
+        found = json.loads(outcome.read_text())
+    else:
+        found = _search(new_trainer(args=trials, model_init=lambda: deepcopy(model), callbacks=[])).hyperparameters
+        outcome.write_text(json.dumps(found) + "\n")
+    for name, value in found.items():
+        setattr(args, name, value)
+    return found
+
+
+def _search(trainer: DigitTrainer) -> BestRun:
+    args = trainer.args
+    return trainer.hyperparameter_search(
         backend="optuna",
         n_trials=args.hyperparameter_search,
         direction="maximize" if args.greater_is_better else "minimize",
@@ -277,9 +312,6 @@ def search_hyperparameters(new_trainer: partial, model: DigitForImageClassificat
         },
         compute_objective=lambda metrics: metrics[args.metric_for_best_model],
     )
-    for name, value in search.hyperparameters.items():
-        setattr(args, name, value)
-    return search.hyperparameters
 
 
 def calibrate_all(trainer: DigitTrainer, data: Data) -> dict:
@@ -359,7 +391,8 @@ def train(
     data = prepare(data_args, dataset, processor, pages)
     metric = (args.metric_for_best_model or "loss").removeprefix("eval_")
     last_source = list(data.splits["validation"])[-1]  # the synthetic pages, if there are any
-    args.metric_for_best_model = f"eval_{last_source}_loss" if metric == "loss" else f"eval_{metric}"
+    is_of_a_source = metric.startswith(tuple(f"{source}_" for source in data.splits["validation"]))
+    args.metric_for_best_model = f"eval_{metric if is_of_a_source else f'{last_source}_{metric}'}"
     new_trainer = partial(
         DigitTrainer,
         args=args,

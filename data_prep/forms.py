@@ -57,7 +57,7 @@ def circles(field: _Field) -> torch.Tensor:
     return _stroke((radius - 1) * field.half[:, None], field.width[:, None]).amax(1)
 
 
-KINDS = {boxes: 0.4, boxes_apart: 0.15, frame: 0.2, comb: 0.1, circles: 0.15}
+KINDS = {boxes: 0.35, boxes_apart: 0.15, frame: 0.15, comb: 0.1, circles: 0.25}
 """What draws each kind of field, and its share."""
 
 

@@ -52,7 +52,7 @@ def draw_not_digits(
     """
     Args:
         count: How many.
-        labels: What the model is to name; where they are not all numbers, no letters are drawn either.
+        labels: What the model is to name, which is not drawn; where they are not all numbers, no letters are either.
         split: "train" or "validation", which have no font in common.
         seed: The same seed draws the same.
 
@@ -63,7 +63,8 @@ def draw_not_digits(
     random = np.random.default_rng([seed, len(split)])
     fonts = [path for pattern in _FONTS[split] for path in sorted(_font_folder().glob(pattern))]
     with_letters = all(label.isdecimal() for label in labels)
-    glyphs = {path: [char for char in _characters(path) if with_letters or not char.isalpha()] for path in fonts}
+    others = {path: [char for char in _characters(path) if char not in labels] for path in fonts}
+    glyphs = {path: [char for char in chars if with_letters or not char.isalpha()] for path, chars in others.items()}
     scribbles = [*SCRIBBLES, _noise]
     frames = np.empty((count, 1, FRAME_SIZE, FRAME_SIZE), dtype=np.uint8)
     for frame in frames:

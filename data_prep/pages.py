@@ -85,7 +85,7 @@ class Pages:
     straight: float = 0.12
     neighbour: float = 0.12
     cut_out: float = 0.1
-    fields: float = 0.15
+    fields: float = 0.2
     objects: float = 0.22
 
     @torch.no_grad()

@@ -68,17 +68,23 @@ def to_pictures(rows: Dataset, processor: BaseImageProcessor) -> Pictures:
 
 def frames_of(rows: Dataset) -> tuple[torch.Tensor, list[str]]:
     """
-    The pictures of a split that are frames already, as MNIST's are: uint8 (N, 1, 28, 28), and the label of each.
+    The pictures of a split that are frames already, as MNIST's are, ink bright on a dark border: uint8 (N, 1, 28, 28),
+    and the label of each.
 
     Raises:
         DataError: If none of them is a frame.
     """
-    frames = [(image, label) for image, label in zip(rows["image"], rows["label"]) if image.size == (FRAME_SIZE,) * 2]
+    pictures = ((np.array(image.convert("L")), label) for image, label in zip(rows["image"], rows["label"]))
+    frames = [(pixels, label) for pixels, label in pictures if _is_frame(pixels)]
     if not frames:
-        raise DataError("No picture is a 28x28 frame to write with: leave out --mnist none.")
+        raise DataError("No picture is a 28x28 frame, bright on dark, to write with: leave out --mnist none.")
     names = rows.features["label"].names
-    pixels = torch.from_numpy(np.stack([np.array(image.convert("L")) for image, _ in frames]))
-    return pixels[:, None], [names[label] for _, label in frames]
+    return torch.from_numpy(np.stack([pixels for pixels, _ in frames]))[:, None], [names[label] for _, label in frames]
+
+
+def _is_frame(pixels: np.ndarray) -> bool:
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    return pixels.shape == (FRAME_SIZE, FRAME_SIZE) and border.mean() < 32  # as the image processor tells them
 
 
 def by_source(rows: Dataset, processor: BaseImageProcessor) -> dict[str, Pictures]:

@@ -1,11 +1,12 @@
 """
 Where custom pictures come from: an image folder, a ZIP of one, a parquet file, or a dataset on the Hub.
 
-In a folder or ZIP the folder that a picture lies in is its label, `<label>/<name>.png`. Where a name starts with
-`<writer>_`, that is who wrote it, but for names that start with the label.
+In a folder or ZIP the folder that a picture lies in is its label, `<label>/<name>.png`; below a folder `test` it is for
+measuring. Where a name starts with `<writer>_`, that is who wrote it, but for names that start with the label.
 """
 
 import re
+import unicodedata
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -70,13 +71,22 @@ def _in_zip(path: Path) -> Iterator[Entry]:
     except zipfile.BadZipFile:
         raise DataError(f"{path} is neither a folder nor a ZIP or parquet file that can be read.") from None
     members = sorted((member for member in archive.infolist() if not member.is_dir()), key=lambda m: m.filename)
-    names = [PurePosixPath(member.filename.replace("\\", "/")) for member in members]  # as some Windows programs pack
+    names = [PurePosixPath(_name_of(member).replace("\\", "/")) for member in members]  # as some Windows programs pack
     for member, name in zip(members, names):
         # a drive letter leads outside as well, once somebody unpacks the archive on Windows
         if name.is_absolute() or ".." in name.parts or re.match(r"[A-Za-z]:", member.filename):
             raise DataError(f"{path} is refused: its member {member.filename} points outside the archive.")
     for member, name in zip(members, names):
         yield from _file_entry(str(name), member.file_size, partial(_unpacked, archive, member))
+
+
+def _name_of(member: zipfile.ZipInfo) -> str:
+    """Many programs write UTF-8 and do not say so, which `zipfile` takes for the names of DOS."""
+    says_utf_8 = member.flag_bits & 0x800
+    try:
+        return member.filename if says_utf_8 else member.filename.encode("cp437").decode()
+    except UnicodeError:
+        return member.filename
 
 
 def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
@@ -90,7 +100,9 @@ def _file_entry(name: str, size: int, read: Callable[[], bytes]) -> Iterator[Ent
     path = PurePosixPath(name)
     is_hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
     if not is_hidden and path.name != "Thumbs.db":  # file managers leave these
-        yield Entry(name, path.parent.name, _writer_of(path.name, path.parent.name), "train", size, read)
+        label = unicodedata.normalize("NFC", path.parent.name)  # a Mac writes é as e and an accent
+        split = "test" if "test" in path.parts[:-2] else "train"
+        yield Entry(name, label, _writer_of(path.name, path.parent.name), split, size, read)
 
 
 def _writer_of(name: str, label: str) -> str:
@@ -114,16 +126,18 @@ def _in_dataset(source: str, dataset: DatasetDict) -> Iterator[Entry]:
     labels = [name for name, feature in features.items() if isinstance(feature, ClassLabel) or name == "label"]
     if not images or not labels:
         raise DataError(f"{source} needs a column 'image' and a column 'label', it has {', '.join(features)}.")
-    image, label = images[0], labels[0]
+    image, label = (name if name in found else found[0] for name, found in (("image", images), ("label", labels)))
     for split, rows in dataset.cast_column(image, Image(decode=False)).items():
         for number, row in enumerate(rows):
-            name = PurePosixPath(row[image]["path"] or f"{split} {number}").name
+            picture = row[image] or {"path": None, "bytes": b""}  # a row may have none
+            name = PurePosixPath(picture["path"] or f"{split} {number}").name
             text = "" if row[label] is None else str(row[label])
             if isinstance(features[label], ClassLabel):
                 text = features[label].int2str(row[label]) if text not in ("", "-1") else ""
-            writer = str(row.get("writer") or _writer_of(name, text))
+            writer = row.get("writer")
+            writer = _writer_of(name, text) if writer in (None, "") else str(writer)
             part = "test" if split == "test" else "train"
-            yield Entry(name, text, writer, part, len(row[image]["bytes"] or b""), partial(_bytes_of, row[image]))
+            yield Entry(name, text, writer, part, len(picture["bytes"] or b""), partial(_bytes_of, picture))
 
 
 def _bytes_of(picture: dict) -> bytes:

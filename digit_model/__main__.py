@@ -14,12 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 import transformers
 from tqdm.auto import tqdm
 
 from . import onnx_runtime
 from .checkpoint import PRETRAINED, load_checkpoint
-from .errors import CheckpointError, DatasetError, ReaderError
+from .errors import CheckpointError, DatasetError, ReaderError, first_line
 from .evaluation import figures_row, figures_table
 from .folders import find_pictures
 from .labelled_pictures import load_labelled
@@ -55,7 +56,8 @@ def read(args: argparse.Namespace) -> None:
     target = Path(args.csv) if args.csv else None
     if target and target.exists() and not args.resume:
         raise ReaderError(f"{target} exists: pass --resume to go on after its rows, or name another file.")
-    there = trim_table(target, files) if target else 0
+    rows_there = trim_table(target, files) if target else []
+    there, unreadable = len(rows_there), sum(row["error"] != "" for row in rows_there)
     transformers.logging.disable_progress_bar()
     load_checkpoint(args.model)  # so that a missing one is said before any process starts
     reader = NumberReader(args.model, args.device, args.batch_size, backend=args.backend)
@@ -68,7 +70,7 @@ def read(args: argparse.Namespace) -> None:
     # a file's name may be no text in UTF-8, and on Windows every line would get a second end
     sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape", newline="")
     table = target.open("a", newline="", encoding="utf-8", errors="surrogateescape") if target else sys.stdout
-    writer, unreadable = csv.DictWriter(table, COLUMNS), 0
+    writer = csv.DictWriter(table, COLUMNS)
     if there == 0:
         writer.writeheader()
     kept = "The rows so far are kept" + ("; --resume goes on after them." if target else ".")
@@ -82,7 +84,7 @@ def read(args: argparse.Namespace) -> None:
     except ReaderError as error:
         sys.exit(f"error: {error} {kept}")
     if unreadable:
-        sys.exit(f"{unreadable} of {len(files) - there} pictures could not be read; their rows say why.")
+        sys.exit(f"{unreadable} of {len(files)} pictures could not be read; their rows say why.")
 
 
 def export(args: argparse.Namespace) -> None:
@@ -99,8 +101,8 @@ def evaluate(args: argparse.Namespace) -> None:
     model, processor = load_checkpoint(args.model)
     reader = PIPELINES[args.task](model=model, image_processor=processor, device=args.device)
     task, measured, names = TASKS[args.task], {}, [_name_of(dataset) for dataset in args.datasets]
-    for dataset, name in zip(args.datasets, names):
-        rows = load_labelled(dataset, args.split)
+    loaded = [load_labelled(dataset, args.split) for dataset in args.datasets]  # a wrong one is said before any is read
+    for dataset, name, rows in zip(args.datasets, names, loaded):
         name = dataset if names.count(name) > 1 else name
         folder = Path(args.report or "", name.strip("./").replace("/", "_") if len(args.datasets) > 1 else "")
         measured[name] = task.measure(name, rows, reader, args.batch_size, folder if args.report else None)
@@ -132,10 +134,18 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def device(name: str) -> str:
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise argparse.ArgumentTypeError(f"{name} cannot be used ({first_line(error)})") from None
+    return name
+
+
 def add_model_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--model", default=PRETRAINED, help="a folder or an id on the Hub; the shipped one if none")
     command.add_argument("--batch_size", type=positive, default=32, help="pictures a step")
-    command.add_argument("--device", help="cpu, cuda:0 and so on; the fastest there is if none")
+    command.add_argument("--device", type=device, help="cpu, cuda:0 and so on; the fastest there is if none")
 
 
 def main() -> None:

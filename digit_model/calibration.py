@@ -41,7 +41,8 @@ def fit_threshold(scores: list[np.ndarray], answered: float = 0.01) -> float:
         scores: Of each set of pictures, (N,), the top score of each one: a large set does not make up for a small one.
         answered: The share that may still be answered, in [0, 1).
     """
-    return max(float(np.quantile(each, 1 - answered, method="higher")) for each in scores)
+    highest_refused = [np.sort(each)[-1 - int(answered * len(each))] for each in scores]
+    return max(float(np.nextafter(score, score.dtype.type(1))) for score in highest_refused)
 
 
 def calibrate(trainer: Trainer, digits: dict[str, Dataset], not_digits: list[Dataset]) -> dict[str, float]:

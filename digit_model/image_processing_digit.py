@@ -64,17 +64,16 @@ def open_image(source: str | Path | BytesIO | Image.Image, draft_side: int | Non
     Raises:
         UnreadableImageError: If it is missing, damaged, no picture, above `MAX_PIXELS` or thinner than `MIN_SIDE`.
     """
-    if isinstance(source, Image.Image):
-        return _check_size(source, "The picture")
+    is_open = isinstance(source, Image.Image)
     is_name = isinstance(source, Path) or (isinstance(source, str) and not source.startswith("data:"))
     name = Path(source).name if is_name else "The picture"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS says what is too large
-            image = Image.open(_fetch(source) if isinstance(source, str) else source)
-            if draft_side:
+            image = source if is_open else Image.open(_fetch(source) if isinstance(source, str) else source)
+            if draft_side and not is_open:
                 shrink = max(1, max(image.size) / draft_side)
-                image.draft(None, (int(image.width / shrink), int(image.height / shrink)))
+                image.draft(None, tuple(max(MIN_SIDE, int(side / shrink)) for side in image.size))
             _check_size(image, name).load()
         return image
     except UnreadableImageError:
@@ -84,7 +83,10 @@ def open_image(source: str | Path | BytesIO | Image.Image, draft_side: int | Non
     except UnidentifiedImageError:
         raise UnreadableImageError(f"{name} is not a picture that can be read; save it as PNG or JPEG.") from None
     except httpx.HTTPError as error:
-        raise UnreadableImageError(f"{source} cannot be fetched ({error}); check the address.") from None
+        reason, _, _ = str(error).partition("\n")
+        raise UnreadableImageError(f"{source} cannot be fetched ({reason}); check the address.") from None
+    except Image.DecompressionBombError:
+        raise UnreadableImageError(f"{name} has more than {MAX_PIXELS:,} pixels; save it smaller.") from None
     except DAMAGE as error:
         raise UnreadableImageError(f"{name} cannot be read ({error}); save it again as PNG or JPEG.") from None
 

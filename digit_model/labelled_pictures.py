@@ -107,12 +107,7 @@ def _load(path: Path) -> DatasetDict:
         path = Path(DownloadManager(download_config=again).extract(str(path)))
         inside = list(path.iterdir())
         path = inside[0] if len(inside) == 1 and inside[0].is_dir() else path
-    for name in ("metadata.jsonl", "metadata.csv"):
-        if (path / name).exists():
-            return DatasetDict(train=_load_metadata(path, name))
-    if path.is_dir() and not any(path.rglob("*.parquet")):
-        if any(path.rglob("metadata.*")):
-            return load_dataset("imagefolder", data_dir=str(path))
+    if path.is_dir() and (_metadata_of(path) or not any(path.rglob("*.parquet"))):
         return _load_folder(path)
     if path.exists():  # a colon may stand in its name, and does on Windows
         return load_dataset(str(path))
@@ -121,10 +116,22 @@ def _load(path: Path) -> DatasetDict:
 
 
 def _load_folder(folder: Path) -> DatasetDict:
-    """Pictures by the folder they lie in; `datasets` would take test_1.png for all that there is to a test split."""
-    inside = {each.name: each for each in folder.iterdir() if each.is_dir()}
-    splits = inside if inside and set(inside) <= {"train", "validation", "test"} else {"train": folder.resolve()}
-    return DatasetDict({split: _labelled_by_folder(each) for split, each in splits.items()})
+    """The splits of a folder; `datasets` would take test_1.png for all that there is to a test split."""
+    inside, metadata = {each.name: each for each in folder.iterdir() if each.is_dir()}, _metadata_of(folder)
+    if inside and set(inside) <= {"train", "validation", "test"} and not metadata:
+        return DatasetDict({split: _load_split(each) for split, each in inside.items()})
+    if not metadata and any(folder.rglob("metadata.*")):
+        return load_dataset("imagefolder", data_dir=str(folder))
+    return DatasetDict(train=_load_split(folder.resolve()))
+
+
+def _load_split(folder: Path) -> Dataset:
+    metadata = _metadata_of(folder)
+    return _load_metadata(folder, metadata) if metadata else _labelled_by_folder(folder)
+
+
+def _metadata_of(folder: Path) -> str | None:
+    return next((name for name in ("metadata.jsonl", "metadata.csv") if (folder / name).exists()), None)
 
 
 def _labelled_by_folder(folder: Path) -> Dataset:

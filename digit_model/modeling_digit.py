@@ -367,14 +367,13 @@ class DigitForImageClassification(DigitPreTrainedModel):
             frames = pixel_values[0].new_zeros(len(pixel_values), 1, self.config.frame_size, self.config.frame_size)
             for chosen in (is_frame.nonzero().flatten(), (~is_frame).nonzero().flatten()):
                 if len(chosen):
-                    framed = self.to_frames(torch.stack([pixel_values[index] for index in chosen]))
-                    frames[chosen] = framed.to(frames.dtype)  # another one under autocast
+                    frames[chosen] = self.to_frames(torch.stack([pixel_values[index] for index in chosen]))
             return frames
         if pixel_values.shape[-1] == self.config.frame_size:
             return pixel_values
         if pixel_values.shape[0] == 0:  # a batch of frames alone; pixel_unshuffle takes no empty one
             return pixel_values.new_zeros(0, 1, self.config.frame_size, self.config.frame_size)
-        return self.frame(self.to_ink(pixel_values))
+        return self.frame(self.to_ink(pixel_values)).to(pixel_values.dtype)
 
     def to_ink(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Pages (N, 1, H, W) in [0, 1] -> the share of each pixel that is ink, in [0, 1]; frames are ink already."""

@@ -8,7 +8,7 @@ from PIL import Image
 from transformers import ImageClassificationPipeline, Pipeline
 
 from .image_processing_digit import open_image
-from .parts_digit import NOTHING
+from .parts_digit import NOTHING, label_scores
 from .reading_digit import MAX_AREA, find_writing
 
 UNREADABLE = "?"
@@ -73,7 +73,7 @@ class NumberReadingPipeline(_QuickPipeline):
         pictures = [Image.fromarray(np.asarray(picture.cpu())) for picture in _unnested(model_inputs["pictures"])]
         ways = find_writing(self.model, self.image_processor, pictures)
         frames = torch.cat([writing.frames for writings in ways for writing in writings])
-        scores = self.model(frames=frames.to(self.device, self.dtype)).logits.float().softmax(-1).cpu()
+        scores = label_scores(self.model, frames)
         scores = iter(scores.split([len(writing.frames) for writings in ways for writing in writings]))
         readings = [[(writing, next(scores)) for writing in writings] for writings in ways]
         likeliest = [max(each, key=lambda reading: reading[1].max() if len(reading[1]) else 0) for each in readings]

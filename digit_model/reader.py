@@ -90,7 +90,7 @@ class NumberReader:
     def read(self, pictures: Iterable[tuple[str, Picture | UnreadableImageError]]) -> Iterator[dict]:
         """Names and pictures, or why there is none, -> a row each, in their order."""
         pictures, preprocess = iter(pictures), self.pipeline.preprocess
-        with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
+        with ThreadPoolExecutor(max_workers=torch.get_num_threads()) as threads:  # one where several processes read
 
             def begin() -> list:
                 chosen = list(islice(pictures, self.batch_size))
@@ -175,21 +175,21 @@ def _use_one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def trim_table(path: Path, files: list[str]) -> int:
+def trim_table(path: Path, files: list[str]) -> list[dict]:
     """
-    Takes off a table the row that was being written when the run was stopped, and counts the others.
+    Takes off a table the row that was being written when the run was stopped, and gives the others.
 
     Raises:
         ReaderError: If its rows are of other pictures.
     """
     if not path.exists():
-        return 0
+        return []
     content = path.read_bytes()
     whole, ending, _ = content.rpartition(b"\r\n")  # within a text lines end otherwise
     table = csv.DictReader(StringIO((whole + ending).decode("utf-8", "surrogateescape"), newline=""))
-    names = [row["file"] for row in table] if table.fieldnames == COLUMNS else []
+    rows = list(table) if table.fieldnames == COLUMNS else []
     is_begun = ",".join(COLUMNS).startswith(content.decode("utf-8", "replace"))
-    if not (table.fieldnames == COLUMNS or is_begun) or names != files[: len(names)]:
+    if not (table.fieldnames == COLUMNS or is_begun) or [row["file"] for row in rows] != files[: len(rows)]:
         raise ReaderError(f"{path} has rows of other pictures; name another file, or the same pictures again.")
-    path.write_bytes(whole + ending if names else b"")
-    return len(names)
+    path.write_bytes(whole + ending if rows else b"")
+    return rows

@@ -84,7 +84,7 @@ def find_writing(
         characters = _characters(model, {index: ink for index, ink in inks.items() if not closer[index]})
         for index, each in characters.items():
             boxes = each.boxes
-            height = np.median(boxes[:, 2] - boxes[:, 0]) if len(boxes) else _MIN_HEIGHT
+            height = np.median(boxes[:, 2] - boxes[:, 0]) if len(boxes) else _TARGET_HEIGHT / _ZOOM_WITHOUT_INK
             closer[index] = _closer(looks[index], height, pictures[index])
         written = {index: each for index, each in characters.items() if not closer[index]}
         for index, writing in _writings(model, inks, written, pictures):

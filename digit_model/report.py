@@ -223,7 +223,7 @@ def _drawn(picture: LabelledPicture, row: pd.Series) -> dict[str, Image.Image]:
 
 def _way_of_a_picture(picture: LabelledPicture, row: pd.Series, classifier: Pipeline) -> dict[str, Image.Image]:
     """The picture, its page, the ink on it and the frame."""
-    image = upright(open_image(picture.source)).convert("RGBA")
+    image = upright(open_image(picture.source, classifier.image_processor.draft_side)).convert("RGBA")
     image.thumbnail((2 * _THUMBNAIL, 2 * _THUMBNAIL))
     page = classifier.preprocess(picture.source)["pages"][0].to(classifier.device)[None]
     with torch.inference_mode():

@@ -1,6 +1,5 @@
 """A Trainer that augments its pictures, and writes some of them on synthetic pages."""
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from pytorch_optimizer import Muon
 from pytorch_optimizer.optimizer.utils.matrix import zero_power_via_newton_schulz_5
 from torch.utils.data import Dataset
 from torch.utils.tensorboard import SummaryWriter
-from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments
+from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments, set_seed
 from transformers.integrations import TensorBoardCallback
 from transformers.trainer_utils import TrainOutput
 
@@ -144,7 +143,7 @@ def _is_at_end(state: TrainerState, args: TrainingArguments) -> bool:
             return True
     if args.max_steps > 0:
         return state.global_step >= args.max_steps
-    return state.global_step >= state.max_steps and math.ceil(args.num_train_epochs) <= state.num_train_epochs
+    return state.epoch >= args.num_train_epochs - 1e-6
 
 
 def _final_weights(state: TrainerState, args: TrainingArguments, last: Path) -> Path:
@@ -264,6 +263,7 @@ def average_weights(models: list[torch.nn.Module]) -> dict[str, torch.Tensor]:
 @torch.no_grad()
 def use_average(trainer: DigitTrainer, models: list[torch.nn.Module], steps: int = 50) -> None:
     """Gives the trainer's model the mean of some models' weights, and measures its batch statistics in some steps."""
+    set_seed(trainer.args.seed)  # a run that is taken up again at its end gives the same
     trainer.model.load_state_dict(average_weights(models))
     networks = [getattr(trainer.model, name) for name in NETWORKS if name not in trainer.freeze]
     modules = [module for network in networks for module in network.modules()]

@@ -11,6 +11,7 @@ from PIL import Image as PILImage
 from data_prep.custom import read_custom
 from data_prep.errors import DataError
 from data_prep.mnist import LABELS
+from data_prep.pictures import frames_of
 
 
 def zip_of(folder, path):
@@ -64,6 +65,37 @@ def test_a_parquet_file_keeps_labels_and_writers(custom_folder, tmp_path):
     data["train"].select_columns(["image", "label", "writer"]).cast(features).to_parquet(tmp_path / "mine.parquet")
     again, _ = read_custom([str(tmp_path / "mine.parquet")], LABELS)
     assert again["train"]["label"] == data["train"]["label"] and again["train"]["writer"] == data["train"]["writer"]
+
+
+def test_columns_are_known_by_their_names_and_the_first_writer_by_its_number(custom_folder, tmp_path):
+    data, _ = read_custom([str(custom_folder)], LABELS)
+    writers = ["ada", "bo", "cy", "di"]
+    features = {"writer": ClassLabel(names=writers), "image": Image(), "label": ClassLabel(names=LABELS)}
+    rows = data["train"].select_columns(list(features)).cast(Features(features)).to_list()
+    rows.append({"writer": 0, "image": None, "label": 0})
+    Dataset.from_list(rows, features=Features(features)).to_parquet(tmp_path / "mine.parquet")
+    again, report = read_custom([str(tmp_path / "mine.parquet")], LABELS)
+    assert again["train"]["label"] == data["train"]["label"]
+    assert again["train"]["writer"] == [str(writers.index(writer)) for writer in data["train"]["writer"]]
+    assert "1 skipped" in report
+
+
+def test_what_lies_below_a_folder_test_is_for_measuring(custom_folder, tmp_path):
+    for split, labels in {"train": LABELS[:5], "test": LABELS[5:]}.items():
+        for label in labels:
+            shutil.move(custom_folder / label, tmp_path / "mine" / split / label)
+    data, _ = read_custom([str(tmp_path / "mine")], LABELS)
+    assert set(data["train"]["label"]) == set(LABELS[:5]) and set(data["test"]["label"]) == set(LABELS[5:])
+
+
+def test_labels_in_any_script_survive_a_zip_that_does_not_say_it_is_utf_8(custom_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(zipfile.ZipInfo, "_encodeFilenameFlags", lambda self: (self.filename.encode(), self.flag_bits))
+    bangla = dict(zip(LABELS, "০১২৩৪৫৬৭৮৯"))
+    for label, folder in bangla.items():
+        (custom_folder / label).rename(custom_folder / folder)
+    zip_of(custom_folder, tmp_path / "mine.zip")
+    data, _ = read_custom([str(tmp_path / "mine.zip")])
+    assert set(data["train"]["label"]) == set(bangla.values())
 
 
 def test_a_dataset_of_paths_is_read_from_their_files(custom_folder, tmp_path):
@@ -193,3 +225,13 @@ def test_a_parquet_file_without_pictures_is_one_sentence(tmp_path):
     Dataset.from_dict({"text": ["a"]}).to_parquet(tmp_path / "text.parquet")
     with pytest.raises(DataError, match="needs a column 'image'"):
         read_custom([str(tmp_path / "text.parquet")], LABELS)
+
+
+def test_only_pictures_that_are_bright_on_dark_are_frames(digits, inverted):
+    pictures = [digits[3], inverted[4], digits[5].resize((40, 40))]
+    features = Features({"image": Image(), "label": ClassLabel(names=LABELS)})
+    rows = Dataset.from_dict({"image": pictures, "label": [3, 4, 5]}, features=features)
+    frames, labels = frames_of(rows)
+    assert labels == ["3"] and PILImage.fromarray(frames[0, 0].numpy()).tobytes() == digits[3].tobytes()
+    with pytest.raises(DataError, match="bright on dark"):
+        frames_of(rows.select([1, 2]))

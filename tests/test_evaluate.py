@@ -167,6 +167,13 @@ def test_a_label_keeps_its_zeros_in_a_table(digits, tmp_path):
     assert "| 1 | 100.00%" in output
 
 
+def test_a_label_keeps_its_zeros_in_a_table_of_a_split(digits, tmp_path):
+    (tmp_path / "test").mkdir()
+    page_of(digits, "0042").save(tmp_path / "test" / "number.png")
+    (tmp_path / "test" / "metadata.csv").write_text("file_name,label\nnumber.png,0042\n")
+    assert "| 1 | 100.00%" in evaluate(tmp_path, "--task", "number-reading")
+
+
 def test_two_folders_of_one_name_are_told_apart(folder, tmp_path):
     other = shutil.copytree(folder, tmp_path / "scans")
     evaluate(folder, other, "--json", tmp_path / "figures.json", "--report", tmp_path / "report")
@@ -185,6 +192,7 @@ def test_nothing_but_damaged_pictures_is_one_sentence(tmp_path, task):
     ("arguments", "sentence"),
     [
         (["./nowhere"], "./nowhere cannot be read"),
+        ([MNIST, "./nowhere"], "./nowhere cannot be read"),
         ([MNIST, "--split", "summer"], "has the splits train, test: name one with --split"),
         ([MNIST, "--model", "./nowhere"], "No digit model can be loaded from ./nowhere"),
         (["tests/test_evaluate.py"], "tests/test_evaluate.py cannot be read"),

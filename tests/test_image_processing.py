@@ -10,7 +10,7 @@ from conftest import python, scan
 from PIL import Image, ImageOps
 
 from digit_model import DigitImageProcessor, UnreadableImageError
-from digit_model.image_processing_digit import open_image
+from digit_model.image_processing_digit import MIN_SIDE, open_image
 
 processor = DigitImageProcessor()
 
@@ -151,7 +151,7 @@ def png(width: int, height: int) -> bytes:
         (png(1, 1), "broken.png has 1 x 1 pixels, too few to read anything; bring a larger one."),
         (png(100_000, 1), "broken.png has 100000 x 1 pixels, too few to read anything"),
         (png(12_000, 12_000), "broken.png has 12000 x 12000 pixels, more than 100,000,000 in all; save it smaller."),
-        (png(20_000, 20_000), "broken.png cannot be read"),
+        (png(20_000, 20_000), "broken.png has more than 100,000,000 pixels; save it smaller."),
     ],
     ids=["empty", "text", "damaged", "one pixel", "a line", "large", "bomb"],
 )
@@ -195,6 +195,14 @@ def test_a_large_jpeg_is_decoded_small(tmp_path):
     assert open_image(tmp_path / "phone.jpg", draft_side=400).size == (500, 375)
 
 
+def test_a_thin_jpeg_is_decoded_as_thick_as_a_picture_must_be(tmp_path):
+    for size in ((4000, 20), (1200, 3)):
+        Image.new("RGB", size).save(tmp_path / f"{size[1]}.jpg")
+    assert min(open_image(tmp_path / "20.jpg", draft_side=400).size) >= MIN_SIDE
+    with pytest.raises(UnreadableImageError, match="1200 x 3 pixels, too few"):
+        open_image(tmp_path / "3.jpg", draft_side=400)
+
+
 def test_an_address_that_does_not_answer_is_one_sentence():
     with pytest.raises(UnreadableImageError, match="http://127.0.0.1:9/no.png cannot be fetched") as error:
         processor("http://127.0.0.1:9/no.png")
@@ -215,6 +223,8 @@ def test_a_truncated_picture_is_one_sentence(tmp_path, digits):
     (tmp_path / "half.png").write_bytes(file.getvalue()[:300])
     with pytest.raises(UnreadableImageError, match="half.png cannot be read"):
         processor(str(tmp_path / "half.png"))
+    with pytest.raises(UnreadableImageError, match="The picture cannot be read"):
+        processor(Image.open(tmp_path / "half.png"))
 
 
 def test_a_missing_file_is_named():

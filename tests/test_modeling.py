@@ -136,6 +136,13 @@ def test_pages_and_frames_are_read_together_under_autocast(model, digits):
         assert model(pages).logits.argmax(-1).tolist() == [3, 7]
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_pages_are_read_in_half_precision(digits, dtype):
+    half, _ = load_checkpoint()
+    with torch.inference_mode():
+        assert half.to(dtype)(pages_of([scan(digits[3])]).to(dtype)).logits.argmax(-1).tolist() == [3]
+
+
 def outputs_for(index: int) -> torch.Tensor:
     """What the classifier gives when it is sure of a label, or, with index 10, of none."""
     return torch.eye(11)[[index]] * 12

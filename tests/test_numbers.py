@@ -171,6 +171,14 @@ def test_a_page_full_of_figures_is_read(reader, digits, lines, longest, side, ga
     assert sum(map(Levenshtein.distance, read, written)) <= 0.01 * lines * longest
 
 
+def test_small_figures_in_the_middle_of_a_sheet_are_read(reader, digits):
+    random, sheet = np.random.default_rng(0), Image.new("L", (1240, 1754), 255)  # A4 at 150 dpi
+    written = ["".join(map(str, random.integers(0, 10, 10))) for _ in range(12)]
+    sheet.paste(page_of(digits, *written, side=30), (150, 450))
+    read = best_text(reader(sheet)).split("\n")
+    assert len(read) == 12 and sum(map(Levenshtein.distance, read, written)) <= 1
+
+
 @pytest.mark.parametrize("orientation", [3, 6, 8])
 def test_a_sideways_or_upside_down_photo_is_read_and_boxed_upright(reader, digits, tmp_path, orientation):
     upright = page_of(digits, "40519")

@@ -264,6 +264,18 @@ def test_a_model_that_names_letters_is_not_taught_that_letters_are_nothing(monke
     assert any(letter.isalpha() for letter in drawn) and not set(drawn) & set("0123456789OoIlSZ")
 
 
+def test_a_model_that_names_symbols_is_not_taught_that_they_are_nothing(monkeypatch):
+    drawn, labels = [], list("+%&=")
+    monkeypatch.setattr(
+        not_digits, "_letter", lambda random, path, letter: drawn.append(letter) or Image.new("L", (28, 28))
+    )
+    draw_not_digits(300, ["a"])
+    assert set(drawn) & set(labels)
+    drawn.clear()
+    draw_not_digits(300, labels)
+    assert drawn and not set(drawn) & set(labels)
+
+
 def test_pages_are_shown_on_a_contact_sheet(tmp_path):
     done = python("-m", "data_prep", "pages", "--mnist", MNIST, "--contact_sheet", tmp_path / "pages.png")
     assert done.returncode == 0, done.stderr

@@ -70,6 +70,19 @@ def test_a_table_that_was_cut_off_goes_on_where_it_was(folder, tmp_path):
     assert "has rows of other pictures" in last_words(main, "read", folder / "more", "--csv", table, "--resume")
 
 
+def test_rows_with_an_error_count_where_a_table_goes_on(folder, tmp_path):
+    table = tmp_path / "numbers.csv"
+    first = last_words(main, "read", folder, "--csv", table, "--quiet")
+    assert "could not be read" in first
+    assert last_words(main, "read", folder, "--csv", table, "--quiet", "--resume") == first
+
+
+def test_a_device_that_is_not_there_leaves_no_table(folder, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        call(main, "read", folder, "--csv", tmp_path / "numbers.csv", "--device", "nowhere")
+    assert "nowhere cannot be used" in capsys.readouterr().err and not (tmp_path / "numbers.csv").exists()
+
+
 def test_a_stop_by_the_user_keeps_the_rows_so_far(folder, tmp_path, monkeypatch):
     read = NumberReader.read
 
@@ -119,8 +132,8 @@ def test_a_stop_by_the_user_is_one_among_several_processes_too(folder, tmp_path)
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="names are text elsewhere")
 def test_a_name_that_is_no_text_is_a_row_to_go_on_after(folder, tmp_path):
     (folder / "0.png").rename(folder / "0\udce9.png")
-    last_words(main, "read", folder, "--csv", tmp_path / "numbers.csv", "--quiet")
-    call(main, "read", folder, "--csv", tmp_path / "numbers.csv", "--quiet", "--resume")
+    for resumed in ([], ["--resume"]):
+        last_words(main, "read", folder, "--csv", tmp_path / "numbers.csv", "--quiet", *resumed)
     rows = csv.DictReader((tmp_path / "numbers.csv").open(newline="", errors="surrogateescape", encoding="utf-8"))
     assert [row["text"] for row in rows] == EXPECTED
 

@@ -7,13 +7,14 @@ import torch
 from conftest import PRETRAINED, SMALL, call, last_words
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from transformers import TrainerState
 
 from data_prep import Pictures
 from digit_model import load_checkpoint
 from digit_model.evaluation import DigitMetrics
 from digit_model.modeling_digit import NO_LABEL
 from digit_model.results import measure_all
-from digit_model.trainer import BalancedSampler, average_weights
+from digit_model.trainer import BalancedSampler, _is_at_end, average_weights
 from train import DigitTrainingArguments, main
 
 
@@ -40,19 +41,29 @@ def test_seeds_give_their_mean_and_spread_and_the_average_of_their_weights(tmp_p
 
 
 @pytest.mark.slow
-def test_a_search_trains_with_the_best_it_found(tmp_path):
-    call(main, *SMALL, "--max_steps", "2", "--hyperparameter_search", "2", "--output_dir", tmp_path)
+def test_a_search_trains_with_the_best_it_found(tmp_path, monkeypatch):
+    options = ["--max_steps", "2", "--hyperparameter_search", "2"]
+    call(main, *SMALL, *options, "--output_dir", tmp_path)
     (run,) = results_of(tmp_path)["runs"]
     assert 1e-3 <= run["found"]["learning_rate"] <= 5e-2 and 1e-3 <= run["found"]["weight_decay"] <= 0.2
     assert "found by a search" in (tmp_path / "README.md").read_text()
     used = torch.load(tmp_path / "training_args.bin", weights_only=False)
     assert used.learning_rate == run["found"]["learning_rate"]
+    monkeypatch.setattr("train._search", None)
+    call(main, *SMALL, *options, "--output_dir", tmp_path, "--resume_from_checkpoint")
+    assert results_of(tmp_path)["runs"][0]["found"] == run["found"]
 
 
 def test_the_best_is_the_lowest_loss_or_the_highest_of_another_metric(tmp_path):
     stopping = {"output_dir": str(tmp_path), "early_stopping": 1}
     assert not DigitTrainingArguments(**stopping).greater_is_better
     assert DigitTrainingArguments(**stopping, metric_for_best_model="mnist_accuracy").greater_is_better
+
+
+def test_a_run_is_at_its_end_where_its_epochs_are_done():
+    args = DigitTrainingArguments(num_train_epochs=0.4)
+    assert not _is_at_end(TrainerState(epoch=0.1, global_step=2, max_steps=2, num_train_epochs=1), args)
+    assert _is_at_end(TrainerState(epoch=0.4, global_step=8, max_steps=8, num_train_epochs=1), args)
 
 
 @pytest.mark.slow
@@ -105,7 +116,10 @@ def test_the_mean_of_before_and_after_can_be_kept_and_what_is_frozen_stays(tmp_p
     for name, average in (("after", []), ("mean", ["--average_with_start"])):
         call(main, *SMALL, *options, *average, "--eval_strategy", "no", "--output_dir", tmp_path / name)
         weights.append(load_file(tmp_path / name / "model.safetensors"))
+    again = ["--eval_strategy", "no", "--output_dir", tmp_path / "mean", "--resume_from_checkpoint"]
+    call(main, *SMALL, *options, "--average_with_start", *again)
     before, (after, mean) = load_file(PRETRAINED / "model.safetensors"), weights
+    assert all(weight.equal(mean[name]) for name, weight in load_file(tmp_path / "mean" / "model.safetensors").items())
     for name in before:
         if name.startswith("classifier") and before[name].ndim > 1:
             assert not after[name].equal(before[name])
@@ -142,6 +156,11 @@ def test_tensorboard_shows_curves_pages_with_their_ink_and_confusion_matrices(tm
         (["--freeze", "ink", "characters", "classifier"], "leaves nothing to train"),
         (["--freeze", "head"], "--freeze takes"),
         (["--average_with_start"], "needs a checkpoint to start from"),
+        (["--seeds", "1", "2", "--hyperparameter_search", "2"], "search first"),
+        (["--seeds", "1", "2", "--resume_from_checkpoint", "runs/digit/checkpoint-1"], "from their own checkpoints"),
+        (["--pages_per_step", "0"], "take 1 or more"),
+        (["--label_smoothing_factor", "0.1"], "--label_smoothing_factor does not fit this model"),
+        (["--dataloader_drop_last"], "every validation picture counts"),
     ],
 )
 def test_flags_that_contradict_each_other_are_refused(tmp_path, arguments, sentence):

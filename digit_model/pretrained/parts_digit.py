@@ -117,10 +117,13 @@ def _merged(characters: Characters, pairs: np.ndarray) -> tuple[Characters, list
 
 
 def _without_marks(characters: Characters, scores: np.ndarray) -> Characters:
-    """Without what is lower than its neighbours and nothing like a label, numbered anew."""
+    """
+    Without what is lower than its neighbours and nothing like a label, numbered anew; where nothing is like a label,
+    all is marks: it may be a page of small numbers, seen from too far away.
+    """
     heights = characters.boxes[:, 2] - characters.boxes[:, 0]
     usual = np.median(heights[heights > 0]) if heights.any() else 0
-    is_mark = (heights < _MARK_HEIGHT * usual) & (scores < NOTHING)
+    is_mark = (scores < NOTHING) & ((heights < _MARK_HEIGHT * usual) | (scores.max(initial=0) < NOTHING))
     numbers = np.flatnonzero(is_mark) + 1
     is_of_mark = np.isin(characters.owner, numbers)
     sure = np.zeros(len(scores) + 1, dtype=np.float32)
@@ -144,9 +147,14 @@ def _label_scores(
 ) -> dict[int, np.ndarray]:
     """(P, n) of each picture -> (P,) in [0, 1]: of the likeliest label of so many characters taken as one."""
     frames = frames_of(model, inks, characters, groups)
-    batches = torch.cat([_no_frames(model), *frames.values()]).to(model.device, model.dtype).split(_BATCH_SIZE)
-    scores = torch.cat([model(frames=batch).logits.softmax(-1).amax(-1) for batch in batches]).float().cpu()
+    scores = label_scores(model, torch.cat([_no_frames(model), *frames.values()])).amax(-1)
     return dict(zip(groups, (each.numpy() for each in scores.split([len(group) for group in groups.values()]))))
+
+
+def label_scores(model: PreTrainedModel, frames: torch.Tensor) -> torch.Tensor:
+    """(N, 1, frame_size, frame_size) -> (N, num_labels) in [0, 1], in bounded memory."""
+    batches = frames.to(model.device, model.dtype).split(_BATCH_SIZE)
+    return torch.cat([model(frames=batch).logits.float().softmax(-1).cpu() for batch in batches])
 
 
 def frames_of(
