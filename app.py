@@ -47,10 +47,13 @@ CSS = """
 .head label { padding: 0.25rem 0.5rem; }
 .pictures .grid-container { grid-template-columns: repeat(auto-fill, minmax(76px, 1fr)) !important; }
 .pictures .fixed-height { min-height: 0 !important; }
+.pictures .grid-wrap { padding-top: 2rem; }
+.sheet .top-panel > button:last-child { display: none; }
 .figures table { display: block; overflow-x: auto; white-space: nowrap; border: none; }
 .answer h1 { font-size: 3rem; line-height: 1.1; margin: 0; overflow-wrap: anywhere; }
 """
-# an empty Sketchpad waits for its visitor to pick the brush, and swallows the first stroke; one with a layer does not
+# an empty Sketchpad waits for its visitor to pick the brush, and swallows the first stroke; one with a layer does not.
+# Its own bin, the last button of its top panel, would empty it.
 BLANK_SHEET = {"background": None, "layers": [Image.new("RGBA", (CANVAS_SIDE, CANVAS_SIDE))], "composite": None}
 
 # gr.I18n serves only the languages that Gradio itself is translated to, and Bangla is none of them
@@ -82,8 +85,8 @@ TEXTS = {
         "ছবিটি মডেলকে শেখানোর জন্য রাখা হোক, আমি রাজি।",
     ),
     "right": ("It is right", "ঠিক আছে"),
-    "wrong": ("No, it is a", "না, এটি"),
-    "wrong_number": ("No, it says", "না, এখানে লেখা"),
+    "wrong": ("It is", "এটি"),
+    "wrong_number": ("It says", "এখানে লেখা"),
     "send": ("Send", "পাঠান"),
     "files": ("Pictures, or ZIP files of them", "অনেক ছবি, বা ছবির ZIP"),
     "read": ("Read them", "পড়ুন"),
@@ -95,15 +98,15 @@ TEXTS = {
         "পাইটর্চের কনভোলিউশনাল নেটওয়ার্ক ছবির কালি খুঁজে বের করে, একটি অক্ষর থেকে আরেকটি আলাদা করে, তারপর প্রতিটি পড়ে। "
         "না পারলে সেটাও বলে। নিচের সবকিছু এই পাতার মডেলেই মাপা:",
     ),
-    "confusion": ("Test digits, read as", "পরীক্ষার অঙ্ক, যা পড়া হয়েছে"),
+    "confusion": ("Test digits, read as", "পরীক্ষার অঙ্ক, কী হিসেবে পড়া হয়েছে"),
     "mistakes": ("Test digits that are read wrongly", "পরীক্ষার যে অঙ্কগুলো ভুল পড়া হয়"),
-    "use": ("Load it, call this page, retrain it:", "মডেলটি নামান, এই পাতাকে ডাকুন, আবার শেখান:"),
+    "use": ("Load it, call this page, retrain it:", "মডেল লোড করুন, এই পাতার API ব্যবহার করুন, আবার শেখান:"),
 }
 SAYINGS = {
     "blank": ("Draw a digit or a number.", "একটি অঙ্ক বা সংখ্যা আঁকুন।"),
     "waiting": ("Bring a picture of a digit or a number.", "একটি অঙ্ক বা সংখ্যার ছবি দিন।"),
     "nothing": ("No digit found.", "কোনো অঙ্ক পাওয়া যায়নি।"),
-    "either": ("This could be a {0} or a {1}.", "এটি {0} বা {1} হতে পারে।"),
+    "either": ("This could be {0} or {1}.", "এটি {0} বা {1} হতে পারে।"),
     "unreadable": ("I cannot read this as a digit.", "এটি অঙ্ক হিসেবে পড়া যাচ্ছে না।"),
     "unsure": ("I am not sure of every digit: {0}", "সব অঙ্ক নিয়ে নিশ্চিত নই: {0}"),
     "no_picture": (
@@ -114,8 +117,8 @@ SAYINGS = {
     "expired": ("That was too long ago: bring it again.", "অনেকক্ষণ হয়ে গেছে: ছবিটি আবার দিন।"),
     "no_consent": ("Nothing was kept: agree first.", "কিছুই রাখা হয়নি: আগে রাজি হতে হবে।"),
     "other_length": (
-        "The answer has {0} digits: write as many, or draw it again.",
-        "উত্তরে {0}টি অঙ্ক আছে: ততগুলোই লিখুন, নয়তো আবার আঁকুন।",
+        "The answer has {0} digits: write as many, or bring it again.",
+        "উত্তরে {0}টি অঙ্ক আছে: ততগুলোই লিখুন, নয়তো আবার দিন।",
     ),
 }
 USE = """
@@ -226,8 +229,13 @@ class Desk:
         truth = label or number
         return self.correct(answer, truth, consent, language, request) if consent and truth else gr.skip()
 
-    def agree(self, answer: Answer | None, consent: bool, language: str, request: gr.Request) -> str:
-        return self.correct(answer, answer and answer.text, consent, language, request)
+    def agree(
+        self, answer: Answer | None, consent: bool, language: str, request: gr.Request
+    ) -> tuple[str | None, str, str]:
+        """Says what the answer says, as a label or a number, so that it counts if the visitor agrees only later."""
+        text = answer and answer.text
+        label, number = (text, "") if answer is None or len(answer.characters) == 1 else (None, text)
+        return label, number, self.correct(answer, text, consent, language, request)
 
     def correct(
         self, answer: Answer | None, truth: str | None, consent: bool, language: str, request: gr.Request
@@ -342,7 +350,7 @@ def answer_column(
             elem_classes="pictures",
         )
     why.expand(desk.explain, answer, reasons, api_visibility="private")
-    right.click(desk.agree, [answer, consent, language], status, **QUIETLY)
+    right.click(desk.agree, [answer, consent, language], [label, number, status], **QUIETLY)
     label.input(desk.correct, [answer, label, consent, language], status, **QUIETLY)
     consent.input(desk.consented, [answer, label, number, consent, language], status, **QUIETLY)
     number.submit(desk.correct, [answer, number, consent, language], status, **QUIETLY)
@@ -360,6 +368,7 @@ def draw_tab(page: Page, desk: Desk, language: gr.Radio) -> None:
                 brush=gr.Brush(default_size=12, colors=["#000000"], color_mode="fixed"),
                 canvas_size=(CANVAS_SIDE, CANVAS_SIDE),
                 fixed_canvas=True,
+                elem_classes="sheet",
                 height=CANVAS_SIDE + 60,  # the toolbar's share
                 layers=False,
                 transforms=(),
@@ -369,7 +378,7 @@ def draw_tab(page: Page, desk: Desk, language: gr.Radio) -> None:
             shown = answer_column(page, desk, language, "blank")
     seen = gr.State("", time_to_live=SECONDS_KEPT)
     canvas.change(desk.read_drawing, [canvas, seen, language], [seen, *shown], trigger_mode="always_last", **QUIETLY)
-    gr.on([clear.click, canvas.clear], lambda: BLANK_SHEET, None, canvas, **QUIETLY)
+    clear.click(lambda: BLANK_SHEET, None, canvas, **QUIETLY)
 
 
 def upload_tab(page: Page, desk: Desk, language: gr.Radio, examples: list[str]) -> None:

@@ -232,8 +232,10 @@ def test_a_correction_is_kept_with_consent_alone_and_ends_in_the_training_table(
     page.get_by_role("radio", name="1", exact=True).click()
     page.get_by_text("Nothing was kept: agree first.").wait_for()
     assert not list(corrections.rglob("*.png"))
+    page.get_by_role("button", name="It is right").click()
+    page.get_by_role("radio", name="7", exact=True, checked=True).wait_for()
     page.get_by_role("checkbox").check()
-    page.get_by_text("Thank you, kept as 1.").wait_for()
+    page.get_by_text("Thank you, kept as 7.").wait_for()  # what was said last, before there was consent
     page.get_by_role("radio", name="2", exact=True).click()
     page.get_by_text("Thank you, kept as 2.").wait_for()
     page.get_by_role("button", name="It is right").click()
@@ -243,7 +245,7 @@ def test_a_correction_is_kept_with_consent_alone_and_ends_in_the_training_table(
     draw(page, "42")
     expect_answer(page, "42")
     page.get_by_role("checkbox").check()  # for this picture too
-    page.get_by_role("textbox", name="No, it says").fill("43")
+    page.get_by_role("textbox", name="It says").fill("43")
     page.keyboard.press("Enter")
     page.get_by_text("Thank you, kept as 43.").wait_for()
     assert sorted(path.parent.name for path in corrections.rglob("*.png")) == ["3", "4", "7"]
