@@ -58,13 +58,7 @@ def test_digits_that_touch_are_read(reader, digits):
     assert reader(page_of(digits, "2051", gap=0.55))["text"] == "2051"
 
 
-@pytest.mark.parametrize(
-    "field",
-    [
-        "rectangle",
-        pytest.param("ellipse", marks=pytest.mark.xfail(strict=True, reason="parts of circles are taken for strokes")),
-    ],
-)
+@pytest.mark.parametrize("field", ["rectangle", "ellipse"])
 def test_the_fields_of_a_form_are_no_digits(reader, digits, field):
     page = page_of(digits, "40917", gap=1.1)
     for place in range(5):
