@@ -63,8 +63,11 @@ def draw_not_digits(
     random = np.random.default_rng([seed, len(split)])
     fonts = [path for pattern in _FONTS[split] for path in sorted(_font_folder().glob(pattern))]
     with_letters = all(label.isdecimal() for label in labels)
-    others = {path: [char for char in _characters(path) if char not in labels] for path in fonts}
-    glyphs = {path: [char for char in chars if with_letters or not char.isalpha()] for path, chars in others.items()}
+
+    def may_be_drawn(char: str) -> bool:
+        return char not in labels and (with_letters or not char.isalpha())
+
+    glyphs = {path: list(filter(may_be_drawn, _characters(path))) for path in fonts}
     scribbles = [*SCRIBBLES, _noise]
     frames = np.empty((count, 1, FRAME_SIZE, FRAME_SIZE), dtype=np.uint8)
     for frame in frames:

@@ -32,7 +32,7 @@ def split_and_merge(
         characters: As they were told apart in that ink.
     """
     alone = {index: np.arange(len(each.boxes))[:, None] for index, each in characters.items()}
-    scores = _label_scores(model, inks, characters, alone)
+    scores = _top_scores(model, inks, characters, alone)
     for change in (_split, _merge):
         characters, scores = change(model, inks, characters, scores)
     return {index: _without_marks(each, scores[index]) for index, each in characters.items()}
@@ -52,7 +52,7 @@ def _split(
         index: np.concatenate([each, len(scores[index]) + np.arange(len(each))])[:, None]
         for index, each in doubtful.items()
     }
-    of_halves = _label_scores(model, inks, halved, halves)
+    of_halves = _top_scores(model, inks, halved, halves)
     characters, scores = characters.copy(), scores.copy()
     for index, each in doubtful.items():
         both = of_halves[index].reshape(2, -1)
@@ -91,7 +91,7 @@ def _merge(
     for index, each in scores.items():
         is_doubtful = each[pairs[index]].min(1, initial=1) < model.config.rejection_threshold
         pairs[index] = pairs[index][is_doubtful]
-    both = _label_scores(model, inks, characters, pairs)
+    both = _top_scores(model, inks, characters, pairs)
     characters, scores = characters.copy(), scores.copy()
     for index, of_both in both.items():
         gain = of_both / scores[index][pairs[index]].prod(1)
@@ -139,7 +139,7 @@ def _close_pairs(boxes: np.ndarray) -> np.ndarray:
     return np.argwhere(np.triu(gaps(boxes, boxes) <= _MAX_GAP * np.maximum(size[:, None], size), k=1))
 
 
-def _label_scores(
+def _top_scores(
     model: PreTrainedModel,
     inks: dict[int, torch.Tensor],
     characters: dict[int, Characters],
