@@ -169,7 +169,9 @@ def test_small_figures_in_the_middle_of_a_sheet_are_read(reader, digits):
     random, sheet = np.random.default_rng(0), Image.new("L", (1240, 1754), 255)  # A4 at 150 dpi
     written = ["".join(map(str, random.integers(0, 10, 10))) for _ in range(12)]
     sheet.paste(page_of(digits, *written, side=30), (150, 450))
-    read = best_text(reader(sheet)).split("\n")
+    reading = reader(sheet, with_images=True)
+    assert min(reading["ink"].size) > 1000 and reading["ink"].getbbox()  # it was one row high, and the app failed
+    read = best_text(reading).split("\n")
     assert len(read) == 12 and sum(map(Levenshtein.distance, read, written)) <= 1
 
 

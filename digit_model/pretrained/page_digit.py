@@ -42,7 +42,7 @@ def _fitted(page: tuple[int, int], size: tuple[int, int]) -> tuple[np.ndarray, n
     and width: the row and column it begins at, and how many of them it covers.
     """
     covered = np.array([size[1], size[0]]) * min(page[1] / size[0], page[0] / size[1])
-    return (np.array(page) - covered) / 2, covered
+    return ((np.array(page) - covered) / 2).clip(min=0), covered  # rounded, it may be less than 0 by nearly nothing
 
 
 def of_picture(ink: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
