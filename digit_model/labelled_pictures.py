@@ -1,5 +1,6 @@
 """Labelled pictures to measure a model on, from wherever people keep them."""
 
+import zlib
 from collections.abc import Iterator
 from functools import partial
 from io import BytesIO
@@ -9,11 +10,12 @@ from zipfile import BadZipFile
 
 import pandas as pd
 import PIL.Image
-from datasets import ClassLabel, Dataset, DatasetDict, DownloadConfig, DownloadManager, Image, load_dataset
+from datasets import ClassLabel, Dataset, DatasetDict, Image, load_dataset
 from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import httpx
 
+from .archives import unpack
 from .errors import DatasetError, first_line
 from .folders import pictures_in
 from .image_processing_digit import UnreadableImageError, open_image
@@ -25,6 +27,8 @@ _LOAD_ERRORS = (
     HFValidationError,
     httpx.HTTPError,
     BadZipFile,
+    zlib.error,
+    EOFError,
     OSError,
     RuntimeError,  # a dataset that is a script
     ValueError,
@@ -103,8 +107,7 @@ def _load(path: Path) -> DatasetDict:
     if path.suffix == ".parquet":
         return load_dataset("parquet", data_files=str(path))
     if path.suffix.lower() == ".zip":
-        again = DownloadConfig(force_extract=True)  # it may have changed since
-        path = Path(DownloadManager(download_config=again).extract(str(path)))
+        path = unpack(path)
         inside = list(path.iterdir())
         path = inside[0] if len(inside) == 1 and inside[0].is_dir() else path
     if path.is_dir() and (_metadata_of(path) or not any(path.rglob("*.parquet"))):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 
+from .archives import name_of
 from .errors import first_line
 from .image_processing_digit import UnreadableImageError
 
@@ -60,7 +61,7 @@ def _members(path: Path) -> Iterator[tuple[str, BytesIO | UnreadableImageError]]
             if not members:
                 yield path.name, UnreadableImageError(f"{path.name} holds no pictures.")
             for member in members:
-                name = PurePosixPath(member.filename.replace("\\", "/")).name
+                name = PurePosixPath(name_of(member).replace("\\", "/")).name
                 if member.file_size > MAX_MEMBER_BYTES:
                     yield name, UnreadableImageError(f"{name} has more than {MAX_MEMBER_BYTES >> 20} MB.")
                 else:

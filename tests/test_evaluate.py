@@ -15,6 +15,7 @@ from huggingface_hub import ModelCard
 from PIL import Image
 
 from digit_model.__main__ import main
+from digit_model.labelled_pictures import load_labelled
 from digit_model.model_card import model_card
 
 
@@ -95,6 +96,14 @@ def test_the_same_pictures_from_a_zip_parquet_or_metadata_give_the_same_figures(
     evaluate(*sources, "--json", tmp_path / "figures.json")
     others = json.loads((tmp_path / "figures.json").read_text())
     assert [others[source.name] == figures for source in sources] == [True] * 3
+
+
+def test_labels_in_any_script_survive_a_zip_that_does_not_say_it_is_utf_8(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(zipfile.ZipInfo, "_encodeFilenameFlags", lambda self: (self.filename.encode(), self.flag_bits))
+    with zipfile.ZipFile(tmp_path / "mine.zip", "w") as archive:
+        for label, bangla in enumerate("০১২৩৪৫৬৭৮৯"):
+            archive.write(next((folder / str(label)).iterdir()), f"{bangla}/0.png")
+    assert sorted(load_labelled(str(tmp_path / "mine.zip"))["label"]) == sorted("০১২৩৪৫৬৭৮৯")
 
 
 def test_a_dataset_in_the_layout_of_the_hub_is_measured_on_its_test_split(tmp_path):
