@@ -45,15 +45,17 @@ CSS = """
 .head h1 { font-size: 1.2rem; line-height: 1.2; margin: 0; word-break: normal; overflow-wrap: normal; }
 .head .wrap { flex-wrap: nowrap; justify-content: flex-end; }
 .head label { padding: 0.25rem 0.5rem; }
+@media (max-width: 380px) { .head h1 { font-size: 0.9rem; } }
 .pictures .grid-container { grid-template-columns: repeat(auto-fill, minmax(76px, 1fr)) !important; }
 .pictures .fixed-height { min-height: 0 !important; }
 .pictures .grid-wrap { padding-top: 2rem; }
-.sheet .top-panel > button:last-child { display: none; }
+.sheet .top-panel > button:last-child, .sheet .toolbar-wrap .right > button:not(:last-child) { display: none; }
+.sheet .toolbar-wrap { left: 0 !important; }
 .figures table { display: block; overflow-x: auto; white-space: nowrap; border: none; }
 .answer h1 { font-size: 3rem; line-height: 1.1; margin: 0; overflow-wrap: anywhere; }
 """
 # an empty Sketchpad waits for its visitor to pick the brush, and swallows the first stroke; one with a layer does not.
-# Its own bin, the last button of its top panel, would empty it.
+# Its own bin, the last button of its top panel, would empty it. Its one colour needs no button.
 BLANK_SHEET = {"background": None, "layers": [Image.new("RGBA", (CANVAS_SIDE, CANVAS_SIDE))], "composite": None}
 
 # gr.I18n serves only the languages that Gradio itself is translated to, and Bangla is none of them
@@ -116,6 +118,7 @@ SAYINGS = {
     "thanks": ("Thank you, kept as {0}.", "ধন্যবাদ, {0} হিসেবে রাখা হলো।"),
     "expired": ("That was too long ago: bring it again.", "অনেকক্ষণ হয়ে গেছে: ছবিটি আবার দিন।"),
     "no_consent": ("Nothing was kept: agree first.", "কিছুই রাখা হয়নি: আগে রাজি হতে হবে।"),
+    "no_more": ("Nothing more is kept; what was sent stays.", "আর কিছু রাখা হবে না; যা পাঠানো হয়েছে তা থাকবে।"),
     "other_length": (
         "The answer has {0} digits: write as many, or bring it again.",
         "উত্তরে {0}টি অঙ্ক আছে: ততগুলোই লিখুন, নয়তো আবার দিন।",
@@ -167,12 +170,6 @@ class Desk:
         self.frames, self.labels = frames_of(shipped)
         self.explainer = Explainer(answers.model, self.frames.float() / 255, self.labels)
 
-    def answer(self, picture: str | np.ndarray) -> Answer:
-        try:
-            return self.answers(picture)
-        except UnreadableImageError as error:
-            raise gr.Error(str(error), print_exception=False) from None
-
     def read_drawing(self, drawing: EditorValue | None, seen: str, language: str) -> tuple | dict:
         """
         The canvas as it is now: its composite is transparent where nothing was drawn. One that was `seen` changes
@@ -182,20 +179,24 @@ class Desk:
         digest = "" if composite is None else hashlib.sha256(composite.tobytes()).hexdigest()
         if digest == seen:
             return gr.skip()
-        return digest, *self.show(None if composite is None else self.answer(composite), language, "blank")
+        answer = None if composite is None else self.answers(composite)
+        return digest, *self.show(answer, in_words(answer, language, "blank"))
 
     def read_picture(self, picture: str | None, language: str) -> tuple:
-        answer = self.answer(picture) if picture else None
-        updates = self.show(answer, language, "waiting")
-        return gr.Image(answer and answer.figure, visible=answer is not None), *updates
+        try:
+            answer = self.answers(picture) if picture else None
+            words = in_words(answer, language, "waiting")
+        except UnreadableImageError as error:
+            answer, words = None, str(error)
+        return gr.Image(answer and answer.figure, visible=answer is not None), *self.show(answer, words)
 
-    def show(self, answer: Answer | None, language: str, invitation: str) -> tuple:
+    def show(self, answer: Answer | None, words: str) -> tuple:
         """The updates of an answer column."""
         there = answer is not None and answer.text != ""
         is_number = there and len(answer.characters) > 1
         return (
             answer,
-            in_words(answer, language, invitation),
+            words,
             gr.Label(answer.scores if there else None, visible=there),
             gr.Image(answer.looks if there else None, visible=there),
             gr.Accordion(visible=there, open=False),
@@ -225,9 +226,11 @@ class Desk:
         language: str,
         request: gr.Request,
     ) -> str | dict:
-        """What was said before the visitor agreed."""
+        """What was said before the visitor agreed, or what becomes of it when that is taken back."""
         truth = label or number
-        return self.correct(answer, truth, consent, language, request) if consent and truth else gr.skip()
+        if not truth:
+            return gr.skip()
+        return self.correct(answer, truth, consent, language, request) if consent else say("no_more", language)
 
     def agree(
         self, answer: Answer | None, consent: bool, language: str, request: gr.Request

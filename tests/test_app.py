@@ -182,6 +182,10 @@ def test_a_file_that_is_no_picture_is_answered_with_one_sentence_and_the_next_on
     expect_answer(page, "This file cannot be read; save it as PNG or JPEG.")
     assert "Traceback" not in page.content()
     page.get_by_role("button", name="Remove Image").click()
+    Image.new("L", (2, 2), 255).save(tmp_path / "dot.png")
+    upload(page, tmp_path / "dot.png")
+    expect_answer(page, "dot.png has 2 x 2 pixels, too few to read anything; bring a larger one.")
+    page.get_by_role("button", name="Remove Image").click()
     upload(page, tmp_path / "number.png")
     expect_answer(page, "42")
 
@@ -248,6 +252,8 @@ def test_a_correction_is_kept_with_consent_alone_and_ends_in_the_training_table(
     page.get_by_role("textbox", name="It says").fill("43")
     page.keyboard.press("Enter")
     page.get_by_text("Thank you, kept as 43.").wait_for()
+    page.get_by_role("checkbox").uncheck()
+    page.get_by_text("Nothing more is kept; what was sent stays.").wait_for()
     assert sorted(path.parent.name for path in corrections.rglob("*.png")) == ["3", "4", "7"]
     arguments = ["--mnist", MNIST, "--custom_data", corrections, "--max_steps", "1", "--eval_strategy", "no"]
     sizes = ["--per_device_train_batch_size", "16", "--pages_per_step", "4", "--strings_per_step", "2"]
