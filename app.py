@@ -18,7 +18,6 @@ from itertools import islice
 from pathlib import Path
 
 import gradio as gr
-import numpy as np
 import pandas as pd
 from datasets import load_dataset
 from gradio.components.image_editor import EditorValue

@@ -84,6 +84,7 @@ def write(
     distance = (distance.square() - 1.7).clamp(min=0).sqrt()  # the blur has rounded the middle off by that much
     distance = distance * (side / _CANVAS)[:, None, None]
     drawn = (width[:, None, None] / 2 - distance + 0.5).clamp(0, 1)
+    drawn = drawn * (placed > 0)  # of tiny strokes, the reach is less than the pen is wide
     return torch.where(keeps_own, placed, drawn).clamp(0, 1)
 
 
