@@ -240,6 +240,7 @@ for label in sys.argv[3:]:
     assert hub.files("me/corrections", "dataset")[picture] == next((tmp_path / "kept").rglob("*.png")).read_bytes()
 
 
+@pytest.mark.slow
 def test_an_app_that_is_stopped_publishes_its_last_corrections_and_leaves_no_picture(hub, digits, tmp_path):
     kept = tmp_path / "kept"
     settings = {"HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}

@@ -132,8 +132,9 @@ def test_lines_are_read_from_top_to_bottom(reader, digits):
     assert best_text(reader(page_of(digits, "1203", "45", "97"))) == "1203\n45\n97"
 
 
-def test_slanted_lines_are_read_in_order(reader, digits):
-    page = page_of(digits, "12034", "57981").rotate(-7, expand=True, fillcolor=255, resample=Image.Resampling.BICUBIC)
+@pytest.mark.parametrize("angle", [-13, 13])
+def test_lines_on_a_sheet_that_was_not_held_straight_are_read_in_order(reader, digits, angle):
+    page = page_of(digits, "12034", "57981").rotate(angle, Image.Resampling.BICUBIC, expand=True, fillcolor=255)
     assert best_text(reader(page)) == "12034\n57981"
 
 

@@ -192,6 +192,7 @@ def test_a_correction_with_one_unknown_label_keeps_no_character(desk, digits, tm
     assert len(list(desk.corrections.folder.rglob("*.png"))) == 2
 
 
+@pytest.mark.slow
 def test_a_hub_that_cannot_be_reached_is_warned_of_and_the_app_serves_all_the_same(tmp_path):
     log, kept = tmp_path / "log", tmp_path / "kept"
     settings = {"CORRECTIONS_REPO": "me/corrections", "CORRECTIONS_FOLDER": str(kept)}

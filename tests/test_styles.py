@@ -81,6 +81,7 @@ STYLES: dict[str, Callable[[Image.Image, Path], object]] = {
     "CMYK": lambda digit, folder: saved(coloured(digit, (0, 0, 90), (255, 255, 255)).convert("CMYK"), folder / "p.jpg"),
     "palette": lambda digit, folder: saved(coloured(digit, (90, 0, 0), (255, 250, 220)).quantize(8), folder / "p.png"),
     "sideways": lambda digit, folder: sideways(digit, folder / "sideways.jpg"),
+    "turned": lambda digit, folder: scan(digit, side=240, ink=0).rotate(12, Image.Resampling.BICUBIC, fillcolor=255),
     "HEIC": lambda digit, folder: saved(scan(digit, side=200).convert("RGB"), folder / "phone.heic"),
     "animation": lambda digit, folder: saved(
         scan(digit), folder / "moving.gif", save_all=True, append_images=[Image.new("L", (96, 96))]

@@ -144,16 +144,6 @@ def test_muon_orthogonalises_in_float32_where_bfloat16_is_slow():
         assert 0 < apart < 0.1 if precise.ndim > 2 else apart == 0
 
 
-def test_the_optimizer_and_the_schedule_can_be_chosen_by_flag(tmp_path):
-    options = ["--no_muon", "--optim", "sgd", "--lr_scheduler_type", "linear", "--warmup_steps", "0"]
-    every = ["--max_steps", "4", "--save_strategy", "steps", "--save_steps", "4", "--logging_steps", "1"]
-    train_here(tmp_path, *options, *every, "--learning_rate", "0.004")
-    (group,) = torch.load(tmp_path / "checkpoint-4" / "optimizer.pt", weights_only=False)["param_groups"][:1]
-    assert "use_muon" not in group and "momentum" in group
-    rates = [entry["learning_rate"] for entry in state_of(tmp_path, 4)["log_history"] if "learning_rate" in entry]
-    assert rates == pytest.approx([0.004, 0.003, 0.002, 0.001])
-
-
 @pytest.fixture
 def trainer(tmp_path, mnist, request) -> DigitTrainer:
     """With the released recipe, before its first step, and 32 digits to learn from."""
@@ -168,6 +158,21 @@ def trainer(tmp_path, mnist, request) -> DigitTrainer:
         freeze=[],
         train_dataset=to_pictures(mnist["train"].select(range(32)), processor),
     )
+
+
+SGD = {"muon": False, "optim": "sgd", "lr_scheduler_type": "linear", "warmup_steps": 0, "learning_rate": 0.004}
+
+
+@pytest.mark.parametrize("trainer", [SGD], indirect=True)
+def test_the_optimizer_and_the_schedule_can_be_chosen(trainer):
+    trainer.create_optimizer_and_scheduler(num_training_steps=4)
+    assert isinstance(trainer.optimizer, torch.optim.SGD)
+    rates = []
+    for _ in range(4):
+        rates += trainer.lr_scheduler.get_last_lr()[:1]
+        trainer.optimizer.step()
+        trainer.lr_scheduler.step()
+    assert rates == pytest.approx([0.004, 0.003, 0.002, 0.001])
 
 
 @pytest.fixture
