@@ -69,16 +69,13 @@ def write_numbers(frames: torch.Tensor, labels: list[str], count: int, folder: P
     for name in FOLDERS:
         (folder / name).mkdir(parents=True, exist_ok=True)
         metadata[name] = (folder / name / "metadata.jsonl").open("w")
-    plain, forms, turned = (
-        make_numbers(frames, labels, number, seed, **shares)
-        for number, shares in ((count, {}), (count // 2, {"fields": 1.0}), (count // 2, {"turned": 1.0}))
+    half = count // 2
+    made = chain(
+        (("touching" if each.touches else "apart", each) for each in make_numbers(frames, labels, count, seed)),
+        (("forms", each) for each in make_numbers(frames, labels, half, seed, fields=1.0)),
+        (("turned", each) for each in make_numbers(frames, labels, half, seed, turned=1.0)),
     )
-    named = chain(
-        (("touching" if each.touches else "apart", each) for each in plain),
-        (("forms", each) for each in forms),
-        (("turned", each) for each in turned),
-    )
-    for index, (name, number) in enumerate(tqdm(named, total=count + count // 2 * 2, desc="Writing numbers")):
+    for index, (name, number) in enumerate(tqdm(made, total=count + 2 * half, desc="Writing numbers")):
         number.image.save(folder / name / f"{index:05}.png")
         print(json.dumps({"file_name": f"{index:05}.png", "text": number.text}), file=metadata[name])
     for file in metadata.values():
