@@ -19,7 +19,7 @@ from .errors import first_line
 from .hub import push_to_hub
 from .merge import DataArguments, count_table, merge
 from .nothing import KINDS, write_nothing
-from .numbers import FOLDERS, write_numbers
+from .numbers import write_numbers
 from .pictures import frames_of
 
 
@@ -46,10 +46,8 @@ class PagesArguments:
 class NumbersArguments:
     """Which synthetic numbers to write."""
 
-    output_dir: str = field(default="numbers", metadata={"help": "Gets the folders apart, touching, forms and turned."})
-    count: int = field(
-        default=1000, metadata={"help": "How many, of one to ten digits, and half as many of the last two."}
-    )
+    output_dir: str = field(default="numbers", metadata={"help": "Gets the folders apart, touching and forms."})
+    count: int = field(default=1000, metadata={"help": "How many, of one to ten digits, and half as many in forms."})
     split: str = field(default="test", metadata={"help": "Whose digits.", "choices": ["train", "validation", "test"]})
     seed: int = field(default=0, metadata={"help": "Another one writes other numbers."})
 
@@ -80,10 +78,10 @@ def pages(data_args: DataArguments, args: PagesArguments) -> None:
 
 
 def numbers(data_args: DataArguments, args: NumbersArguments) -> None:
-    """Writes pictures of numbers: apart, touching, in forms and turned, a folder of each."""
+    """Writes pictures of numbers whose digits touch, of others, and of ones in forms, a folder of each."""
     rows = merge(data_args)[args.split]
     write_numbers(*frames_of(rows), args.count, Path(args.output_dir), args.seed)
-    print(f"Numbers: {', '.join(f'{args.output_dir}/{folder}' for folder in FOLDERS)}")
+    print(f"Numbers: {', '.join(f'{args.output_dir}/{kind}' for kind in ('apart', 'touching', 'forms'))}")
 
 
 def nothing(data_args: DataArguments, args: NothingArguments) -> None:

@@ -17,9 +17,6 @@ LONGEST = 10
 DIGIT_HEIGHT = 20 / FRAME_SIZE
 """Of a digit, as a share of its frame's side."""
 
-MAX_TURN = 15.0
-"""How far writing may be turned either way, in degrees."""
-
 _TONES = 1024
 
 
@@ -117,25 +114,6 @@ def compose(
     return Line(characters, written, torch.stack([rows, columns], -1), side, pen)
 
 
-def turn(line: Line, is_turned: torch.Tensor) -> Line:
-    """
-    The same writing, of which some was not held straight: turned around the middle of its characters.
-
-    Args:
-        line: As it stands on straight sheets.
-        is_turned: bool (N,), which pages are turned.
-    """
-    n, device = len(line.side), line.side.device
-    angle = uniform(n, -1, 1, device) * math.radians(MAX_TURN) * is_turned[:, None, None]
-    sin, cos = angle.sin(), angle.cos()
-    is_written = (line.characters > -2)[:, :, None]
-    middle = (line.centres * is_written).sum(1, keepdim=True) / is_written.sum(1, keepdim=True)
-    row, column = (line.centres - middle).split(1, dim=2)
-    centres = torch.cat([column * sin + row * cos, column * cos - row * sin], 2) + middle
-    frames = _warped(line.frames, torch.stack([cos, sin, -sin, cos], 1).view(-1, 2, 2))
-    return line._replace(frames=frames, centres=centres)
-
-
 def pens(side: torch.Tensor) -> torch.Tensor:
     """The width (N,) of a pen for frames of this side (N,), 0 for the writer's own."""
     pen = torch.exp(torch.rand(len(side), device=side.device) * math.log(12)) * 0.9
@@ -168,14 +146,11 @@ def write_line(line: Line, shape: tuple[int, int]) -> tuple[torch.Tensor, torch.
 
 def _slanted(frames: torch.Tensor) -> torch.Tensor:
     """(N, P, 28, 28): every line in the slant of its writer."""
-    slant = torch.randn(len(frames), device=frames.device) * 0.2 + 0.1
+    n, device = len(frames), frames.device
+    slant = torch.randn(n, device=device) * 0.2 + 0.1
     one, none = torch.ones_like(slant), torch.zeros_like(slant)
-    return _warped(frames, torch.stack([one, slant, none, one], 1).view(-1, 2, 2))
-
-
-def _warped(frames: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
-    """(N, P, 28, 28), each looked up where the matrix (N, 2, 2) takes its pixels, x before y, from its middle."""
-    grid = F.affine_grid(F.pad(matrix, (0, 1)), frames.shape, align_corners=False)
+    matrix = torch.stack([one, slant, none, none, one, none], 1).view(n, 2, 3)
+    grid = F.affine_grid(matrix, frames.shape, align_corners=False)
     return F.grid_sample(frames, grid, align_corners=False)
 
 

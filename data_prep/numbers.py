@@ -31,7 +31,7 @@ class Number(NamedTuple):
 
 
 def make_numbers(
-    frames: torch.Tensor, labels: list[str], count: int, seed: int = 0, fields: float = 0.0, turned: float = 0.0
+    frames: torch.Tensor, labels: list[str], count: int, seed: int = 0, fields: float = 0.0
 ) -> Iterator[Number]:
     """
     Args:
@@ -40,10 +40,9 @@ def make_numbers(
         count: How many numbers, of one to ten digits.
         seed: The same one gives the same numbers.
         fields: Share of the numbers that stand in the fields of a form, such as boxes.
-        turned: Share of the numbers on a sheet that was not held straight.
     """
     nothing_else = dict.fromkeys(("empty", "grain", "columns", "straight", "neighbour", "cut_out", "objects"), 0)
-    pages = Pages(size=_PAGE, string=1 - _ALONE, fields=fields, turned=turned, **nothing_else)
+    pages = Pages(size=_PAGE, string=1 - _ALONE, fields=fields, **nothing_else)
     for start in range(0, count, _BATCH):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed * 1_000_003 + start)
@@ -56,26 +55,19 @@ def make_numbers(
             yield Number(Image.fromarray(sheet), text, bool(batch.touches[row]))
 
 
-FOLDERS = ("apart", "touching", "forms", "turned")
-"""The folders that `write_numbers` writes."""
-
-
 def write_numbers(frames: torch.Tensor, labels: list[str], count: int, folder: Path, seed: int = 0) -> None:
     """
-    Writes numbers whose neighbours touch, numbers whose digits stand apart, half as many in the fields of forms and on
-    sheets that were not held straight, to a folder each, with a `metadata.jsonl`.
+    Writes numbers whose neighbours touch, numbers whose digits stand apart, and half as many in the fields of forms, to
+    a folder each, with a `metadata.jsonl`.
     """
     metadata = {}
-    for name in FOLDERS:
+    for name in ("apart", "touching", "forms"):
         (folder / name).mkdir(parents=True, exist_ok=True)
         metadata[name] = (folder / name / "metadata.jsonl").open("w")
-    half = count // 2
-    made = chain(
-        (("touching" if each.touches else "apart", each) for each in make_numbers(frames, labels, count, seed)),
-        (("forms", each) for each in make_numbers(frames, labels, half, seed, fields=1.0)),
-        (("turned", each) for each in make_numbers(frames, labels, half, seed, turned=1.0)),
-    )
-    for index, (name, number) in enumerate(tqdm(made, total=count + 2 * half, desc="Writing numbers")):
+    free = (("touching" if each.touches else "apart", each) for each in make_numbers(frames, labels, count, seed))
+    in_fields = (("forms", each) for each in make_numbers(frames, labels, count // 2, seed, fields=1.0))
+    made = tqdm(chain(free, in_fields), total=count + count // 2, desc="Writing numbers")
+    for index, (name, number) in enumerate(made):
         number.image.save(folder / name / f"{index:05}.png")
         print(json.dumps({"file_name": f"{index:05}.png", "text": number.text}), file=metadata[name])
     for file in metadata.values():

@@ -13,7 +13,7 @@ import torch
 
 from .camera import photograph
 from .forms import printed_fields
-from .lines import DIGIT_HEIGHT, LONGEST, Line, compose, turn, write_line
+from .lines import DIGIT_HEIGHT, LONGEST, Line, compose, write_line
 from .paper import border_objects, grain, light, printed_rules
 from .sampling import chance, smooth_field, uniform
 from .strokes import blur, write, write_straight
@@ -70,7 +70,6 @@ class Pages:
         grain: Share of the pages that are nothing but grain: a carpet, a wall, a picture without light.
         string: Share of the pages with two to ten characters in a row; of those with fields, three times as many.
         columns: Share of those on which more such lines stand above and below, as in a column of figures.
-        turned: Share of the pages without a form that were not held straight.
         straight: Share of the pages with straight lines of a pen, which end where a rule would go on.
         neighbour: Share of the pages with other writing cut off at the border.
         cut_out: Share of the pages that were cut out along the writing, and a little inside it.
@@ -83,7 +82,6 @@ class Pages:
     grain: float = 0.02
     string: float = 0.15
     columns: float = 0.3
-    turned: float = 0.4
     straight: float = 0.12
     neighbour: float = 0.12
     cut_out: float = 0.1
@@ -127,7 +125,6 @@ class Pages:
         is_string = torch.rand(n, device=device) < self.string * torch.where(is_form, 3, 1)
         is_spread = is_form & (torch.rand(n, device=device) < 0.8)  # in a frame without boxes people write as ever
         line = compose(frames, is_string, is_spread, is_cut_out, sheet.extent, self.size)
-        line = turn(line, (torch.rand(n, device=device) < self.turned) & ~is_form & ~is_cut_out)
         ink, owner = write_line(line, (self.size, self.size))
         is_column = is_string & (torch.rand(n, device=device) < self.columns)
         ink[is_column] = _in_columns(ink[is_column], line.side[is_column])

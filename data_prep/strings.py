@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 
 from .forms import printed_fields
-from .lines import DIGIT_HEIGHT, LONGEST, Line, pens, rises, spell, turn, write_line
+from .lines import DIGIT_HEIGHT, LONGEST, Line, pens, rises, spell, write_line
 from .marks import draw_marks
 from .paper import border_objects, printed_rules
 from .sampling import chance, smooth_field, uniform
@@ -48,7 +48,6 @@ class Strings:
         largest: Height of a character in pixels, at most.
         lines: How many there are, at most.
         fields: Share of the lines in the boxes or circles of a form, of which much may be left.
-        turned: Share of the pictures without a form that were not held straight.
         cut: Share of the pictures in which the border may cut off some of the writing.
         underlined: Share of the pictures with a line below, above or through the writing.
         ruled: Share of the pictures in which rests of rules may be left.
@@ -62,7 +61,6 @@ class Strings:
     largest: float = 64.0
     lines: int = 3
     fields: float = 0.1
-    turned: float = 0.4
     cut: float = 0.15
     underlined: float = 0.3
     ruled: float = 0.5
@@ -78,7 +76,6 @@ class Strings:
         """
         is_form = torch.rand(count, self.lines, device=frames.device) < self.fields
         line, chosen = self._compose(frames, is_form)
-        line = turn(line, (torch.rand(count, device=frames.device) < self.turned) & ~is_form.any(1))
         ink, owner = write_line(line, (self.height, self.width))
         is_whole = self._is_whole(owner, line)
         dirt = torch.maximum(self._dirt(count, frames.device), self._fields(line, is_form))

@@ -1,5 +1,3 @@
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -44,32 +42,6 @@ def test_every_kind_of_field_stands_around_the_characters(frames, monkeypatch, k
     assert printed.any(2).any(1).all() and printed.float().mean() < 0.2
     middle = line.centres[torch.arange(10), 0].round().long().clamp(0, 127)
     assert not printed[torch.arange(10), middle[:, 0], middle[:, 1]].any()
-
-
-def axis_of(frame: torch.Tensor) -> float:
-    """The direction of a frame's longest stroke, in degrees from level."""
-    rows, columns = (frame > 0.5).nonzero().T.double()
-    covariance = torch.cov(torch.stack([columns, rows]))
-    return math.degrees(torch.atan2(2 * covariance[0, 1], covariance[0, 0] - covariance[1, 1])) / 2
-
-
-def test_a_sheet_that_is_not_held_straight_turns_the_line_and_each_character_alike(frames):
-    torch.manual_seed(0)
-    every, none = torch.ones(10).bool(), torch.zeros(10).bool()
-    line = lines.compose(frames[1:2].repeat(10, 1, 1, 1), every, none, none, torch.ones(10, 2), 128)
-    is_turned = torch.arange(10) % 2 == 0
-    turned = lines.turn(line, is_turned)
-    for before, after in zip((line.centres, line.frames), (turned.centres, turned.frames)):
-        assert torch.allclose(before[~is_turned], after[~is_turned], atol=1e-4)
-    angles = []
-    for page in is_turned.nonzero().flatten().tolist():
-        (one, other), (one_after, other_after) = line.centres[page, [0, 1]], turned.centres[page, [0, 1]]
-        step, step_after = other - one, other_after - one_after
-        assert torch.allclose(step.norm(), step_after.norm(), rtol=1e-3)
-        angles.append(math.degrees(torch.atan2(step_after[0], step_after[1]) - torch.atan2(step[0], step[1])))
-        place = (line.characters[page] >= 0).nonzero()[0, 0]
-        assert abs(axis_of(turned.frames[page, place]) - axis_of(line.frames[page, place]) - angles[-1]) < 4
-    assert 5 < max(map(abs, angles)) <= lines.MAX_TURN
 
 
 def test_tiny_writing_leaves_the_paper_around_it_without_ink(frames):
