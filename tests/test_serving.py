@@ -185,7 +185,7 @@ def test_only_an_answer_that_was_given_can_be_called_right(desk, digits, tmp_pat
 
 def test_a_correction_with_one_unknown_label_keeps_no_character(desk, digits, tmp_path):
     page_of(digits, "42").save(tmp_path / "number.png")
-    answer, visitor = desk.answer(str(tmp_path / "number.png")), SimpleNamespace(session_hash="somebody")
+    answer, visitor = desk.answers(str(tmp_path / "number.png")), SimpleNamespace(session_hash="somebody")
     assert "'x' is none of the labels" in desk.correct(answer, "4x", True, "English", visitor)
     assert not list(desk.corrections.folder.rglob("*.png"))
     assert desk.correct(answer, "42", True, "English", visitor) == "Thank you, kept as 42."
