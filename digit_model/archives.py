@@ -8,12 +8,15 @@ from pathlib import Path
 
 
 def name_of(member: zipfile.ZipInfo) -> str:
-    """Many programs write UTF-8 and do not say so, which `zipfile` takes for the names of DOS."""
-    says_utf_8 = member.flag_bits & 0x800
+    """
+    Many programs write UTF-8 and do not say so, which `zipfile` takes for the names of DOS; some of Windows write
+    backslashes.
+    """
+    name, says_utf_8 = member.filename.replace("\\", "/"), member.flag_bits & 0x800
     try:
-        return member.filename if says_utf_8 else member.filename.encode("cp437").decode()
+        return name if says_utf_8 else name.encode("cp437").decode()
     except UnicodeError:
-        return member.filename
+        return name
 
 
 def unpack(path: Path) -> Path:

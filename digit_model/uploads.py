@@ -61,7 +61,7 @@ def _members(path: Path) -> Iterator[tuple[str, BytesIO | UnreadableImageError]]
             if not members:
                 yield path.name, UnreadableImageError(f"{path.name} holds no pictures.")
             for member in members:
-                name = PurePosixPath(name_of(member).replace("\\", "/")).name
+                name = PurePosixPath(name_of(member)).name
                 if member.file_size > MAX_MEMBER_BYTES:
                     yield name, UnreadableImageError(f"{name} has more than {MAX_MEMBER_BYTES >> 20} MB.")
                 else:

@@ -98,11 +98,12 @@ def test_the_same_pictures_from_a_zip_parquet_or_metadata_give_the_same_figures(
     assert [others[source.name] == figures for source in sources] == [True] * 3
 
 
-def test_labels_in_any_script_survive_a_zip_that_does_not_say_it_is_utf_8(folder, tmp_path, monkeypatch):
+@pytest.mark.parametrize("separator", ["/", "\\"])
+def test_labels_in_any_script_survive_a_zip_that_does_not_say_it_is_utf_8(folder, tmp_path, monkeypatch, separator):
     monkeypatch.setattr(zipfile.ZipInfo, "_encodeFilenameFlags", lambda self: (self.filename.encode(), self.flag_bits))
     with zipfile.ZipFile(tmp_path / "mine.zip", "w") as archive:
         for label, bangla in enumerate("০১২৩৪৫৬৭৮৯"):
-            archive.write(next((folder / str(label)).iterdir()), f"{bangla}/0.png")
+            archive.write(next((folder / str(label)).iterdir()), f"{bangla}{separator}0.png")
     assert sorted(load_labelled(str(tmp_path / "mine.zip"))["label"]) == sorted("০১২৩৪৫৬৭৮৯")
 
 
