@@ -14,9 +14,10 @@ import torch
 from .camera import photograph
 from .forms import printed_fields
 from .lines import DIGIT_HEIGHT, LONGEST, Line, compose, write_line
-from .paper import border_objects, grain, light, printed_rules
+from .paper import folds, grain, light, printed_rules
 from .sampling import chance, smooth_field, uniform
 from .strokes import blur, write, write_straight
+from .surroundings import border_objects, on_a_table
 
 
 class PageBatch(NamedTuple):
@@ -74,7 +75,9 @@ class Pages:
         neighbour: Share of the pages with other writing cut off at the border.
         cut_out: Share of the pages that were cut out along the writing, and a little inside it.
         fields: Share of the pages on which a form has printed boxes or circles for the characters, filled in or not.
-        objects: Share of the photos with something dark at the border, which may hide some of the writing.
+        objects: Share of the photos with something else at the border, which may hide some of the paper.
+        table: Share of the photos of a sheet that lies turned on something else, with its edges in the picture.
+        folded: Share of the photos of a sheet that was folded.
     """
 
     size: int = 128
@@ -87,6 +90,8 @@ class Pages:
     cut_out: float = 0.1
     fields: float = 0.2
     objects: float = 0.22
+    table: float = 0.2
+    folded: float = 0.08
 
     @torch.no_grad()
     def __call__(self, frames: torch.Tensor) -> PageBatch:
@@ -179,10 +184,21 @@ class Pages:
         opaque = torch.lerp(tones, tones.mean((1, 2), keepdim=True) * (1 - dark), cover)
         tones = torch.where(chance(n, 0.5, device), see_through, torch.minimum(opaque, tones + 0.05))
         tones = tones * light(n, size, device)
-        rows = (torch.rand(n, device=device) < self.objects).nonzero().flatten()
-        objects = border_objects(len(rows), size, device) * (1 - ink[rows])
-        tones[rows] = torch.lerp(tones[rows], uniform(len(rows), 0, 0.6, device), objects)
-        return photograph(tones)
+        return photograph(self._surrounded(tones, ink))
+
+    def _surrounded(self, tones: torch.Tensor, ink: torch.Tensor) -> torch.Tensor:
+        """Some of the sheets with what lies around them, and some with folds."""
+        n, device = len(tones), tones.device
+        shares = torch.tensor([self.objects, self.table, self.folded], device=device).cumsum(0)
+        kind = torch.bucketize(torch.rand(n, device=device), shares, right=True)
+        beside, on_table, folded = ((kind == number).nonzero().flatten() for number in range(3))
+        objects = border_objects(len(beside), self.size, device) * (1 - ink[beside])
+        tone = torch.where(chance(len(beside), 0.8, device), uniform(len(beside), 0, 0.6, device), 1.1)
+        tones[beside] = torch.lerp(tones[beside], tone, objects)
+        if len(on_table):
+            tones[on_table] = on_a_table(tones[on_table], ink[on_table])
+        tones[folded] *= folds(len(folded), self.size, device)
+        return tones
 
     @staticmethod
     def _letterbox(pages: torch.Tensor, is_inside: torch.Tensor, is_border: torch.Tensor) -> torch.Tensor:

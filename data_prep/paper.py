@@ -1,4 +1,4 @@
-"""A page before anybody writes on it: rules, squares, dots, a cheque's waves, light, things at the border."""
+"""A page before anybody writes on it: rules, squares, dots, a cheque's waves, grain, light and folds."""
 
 import math
 
@@ -68,21 +68,6 @@ def grain(n: int, size: int, device: torch.device) -> torch.Tensor:
     return (uniform(n, 0.1, 0.9, device) + noise * uniform(n, 0.02, 0.4, device)).clamp(0, 1)
 
 
-def border_objects(n: int, size: int, device: torch.device) -> torch.Tensor:
-    """(N, size, size) in [0, 1]: a table, a finger, a spiral or another sheet that reaches in from one side."""
-    axis = torch.linspace(0, 1, size, device=device)
-    row, column = axis[:, None], axis[None, :]
-    side = torch.randint(0, 4, (n, 1, 1), device=device)
-    along = torch.where(side % 2 == 0, column, row)
-    into = torch.where(side % 2 == 0, row, column)
-    into = torch.where(side < 2, into, 1 - into)
-    depth = uniform(n, 0.02, 0.14, device) + (along - 0.5) * uniform(n, -0.12, 0.12, device)
-    table = torch.sigmoid((depth - into) * log_uniform(n, 20, 400, device))
-    rings = ((along * uniform(n, 6, 24, device)) % 1 - 0.5).abs() < uniform(n, 0.1, 0.35, device)
-    spiral = rings & (into < depth.abs() + 0.03) & (into > depth * 0.2)
-    return torch.where(chance(n, 0.35, device), spiral.float(), table)
-
-
 def light(n: int, size: int, device: torch.device) -> torch.Tensor:
     """(N, size, size) above 0: gradients, a lamp's cone or a lens's dark corners, and the edge of a shadow."""
     axis = torch.linspace(-1, 1, size, device=device)
@@ -94,6 +79,22 @@ def light(n: int, size: int, device: torch.device) -> torch.Tensor:
     beyond = column * angle.cos() + row * angle.sin() + uniform(n, -0.9, 0.9, device)
     shadow = torch.sigmoid(beyond * log_uniform(n, 1.6, 55, device)) * uniform(n, 0.1, 0.6, device)
     return torch.exp(field - shadow * chance(n, 0.3, device))
+
+
+def folds(n: int, size: int, device: torch.device) -> torch.Tensor:
+    """(N, size, size) above 0: how light one or two creases make the paper, each dark, and bright on one side."""
+    axis = torch.linspace(-1, 1, size, device=device)
+    row, column = axis[:, None], axis[None, :]
+    lightness = torch.zeros(n, size, size, device=device)
+    for share in (1.0, 0.5):
+        angle = torch.randint(0, 2, (n, 1, 1), device=device) * math.pi / 2 + torch.randn(n, 1, 1, device=device) * 0.4
+        across = column * angle.cos() + row * angle.sin() - uniform(n, -0.7, 0.7, device)
+        across = across / log_uniform(n, 0.008, 0.03, device)
+        crease = torch.exp(-across.square()) * uniform(n, -0.4, 0.15, device)
+        ridge = torch.exp(-(across - 2).square() / 2) * uniform(n, -0.1, 0.2, device)
+        slope = torch.tanh(across / 5) * uniform(n, -0.15, 0.15, device)
+        lightness += (crease + ridge + slope) * chance(n, share, device)
+    return torch.exp(lightness)
 
 
 def _paper_coordinates(n: int, size: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:

@@ -13,9 +13,10 @@ import torch
 from .forms import printed_fields
 from .lines import DIGIT_HEIGHT, LONGEST, Line, pens, rises, spell, write_line
 from .marks import draw_marks
-from .paper import border_objects, printed_rules
+from .paper import printed_rules
 from .sampling import chance, smooth_field, uniform
 from .strokes import blur, distance_to_segment
+from .surroundings import border_objects
 
 
 class StringBatch(NamedTuple):

@@ -4,7 +4,7 @@ import torch
 from conftest import MNIST, only, python
 from PIL import Image
 
-from data_prep import Pages, draw_not_digits, forms, lines, not_digits, paper
+from data_prep import Pages, draw_not_digits, forms, lines, not_digits, paper, surroundings
 from data_prep.camera import jpeg, photograph
 from data_prep.lines import LONGEST, Line, write_line
 from data_prep.strokes import thin, write
@@ -231,11 +231,41 @@ def test_light_is_uneven_and_casts_shadows():
 
 def test_things_at_the_border_leave_the_middle_free():
     torch.manual_seed(0)
-    objects = paper.border_objects(100, 128, torch.device("cpu"))
+    objects = surroundings.border_objects(100, 128, torch.device("cpu"))
     assert (objects.amax((1, 2)) > 0.5).float().mean() > 0.9 and objects[:, 40:88, 40:88].max() < 0.5
     is_on = objects > 0.5
     changes = torch.stack([is_on[:, edge].diff(dim=1).sum(1) for edge in (4, -5)]).amax(0)
     assert (changes > 8).any()  # the rings of a spiral
+    at_edge = torch.stack([is_on[:, 0].sum(1), is_on[:, -1].sum(1), is_on[..., 0].sum(1), is_on[..., -1].sum(1)])
+    assert ((at_edge.amax(0) == 0) & is_on.any(2).any(1)).float().mean() > 0.1  # punched holes
+
+
+def test_what_a_sheet_lies_on_begins_beyond_its_writing(frames):
+    torch.manual_seed(0)
+    ink = only()(frames.repeat(10, 1, 1, 1)).ink[:, 0]
+    changed = (surroundings.on_a_table(torch.full_like(ink, 5.0), ink) - 5).abs() > 0.5
+    assert not (changed & (ink > 0.5)).any() and changed.any(2).any(1).float().mean() > 0.8
+    corners = changed[:, [0, 0, -1, -1], [0, -1, 0, -1]].sum(1)
+    assert len(corners.unique()) > 2  # some lie at one side of the picture, some in its middle
+
+
+@pytest.mark.parametrize("share", ["objects", "table", "folded"])
+def test_what_happened_to_a_sheet_is_no_ink(frames, share):
+    batches = []
+    for chosen in (0, 1):
+        torch.manual_seed(0)
+        batches.append(only(**{"objects": 0, "table": 0, "folded": 0, share: chosen})(frames))
+    without, with_it = batches
+    assert torch.equal(without.ink, with_it.ink) and torch.equal(without.owner, with_it.owner)
+    assert ((without.pages - with_it.pages).abs() > 0.1).any(3).any(2).float().mean() > 0.5
+
+
+def test_folds_are_lines_across_the_paper():
+    torch.manual_seed(0)
+    lightness = paper.folds(100, 128, torch.device("cpu"))
+    assert lightness.min() > 0.3 and lightness.max() < 2
+    steepest = torch.maximum(lightness.diff(dim=1).abs().amax(1), lightness.diff(dim=2).abs().amax(2))
+    assert ((steepest > 0.03).float().mean(1) > 0.3).float().mean() > 0.6
 
 
 def test_a_camera_blurs_and_adds_noise():

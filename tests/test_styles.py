@@ -58,6 +58,14 @@ def sideways(digit: Image.Image, path: Path) -> str:
     return saved(scan(digit, side=300).transpose(Image.Transpose.ROTATE_90), path, exif=exif, quality=90)
 
 
+def on_a_table(digit: Image.Image, table: Image.Image) -> Image.Image:
+    """A note that lies turned on something, with all its edges in the picture."""
+    note = scan(digit, side=240, ink=30).convert("RGBA").rotate(-9, Image.Resampling.BICUBIC, expand=True)
+    picture = table.resize((420, 360)).convert("RGB")
+    picture.paste(note, ((420 - note.width) // 2, (360 - note.height) // 2), note)
+    return picture
+
+
 STYLES: dict[str, Callable[[Image.Image, Path], object]] = {
     "black on white": lambda digit, folder: scan(digit, side=200, ink=0),
     "white on black": lambda digit, folder: ImageOps.invert(scan(digit, side=200, ink=0)),
@@ -82,6 +90,10 @@ STYLES: dict[str, Callable[[Image.Image, Path], object]] = {
     "palette": lambda digit, folder: saved(coloured(digit, (90, 0, 0), (255, 250, 220)).quantize(8), folder / "p.png"),
     "sideways": lambda digit, folder: sideways(digit, folder / "sideways.jpg"),
     "turned": lambda digit, folder: scan(digit, side=240, ink=0).rotate(12, Image.Resampling.BICUBIC, fillcolor=255),
+    "turned by a program": lambda digit, folder: scan(digit, side=240, ink=0).rotate(12, expand=True),
+    "on a dark table": lambda digit, folder: on_a_table(digit, Image.new("L", (1, 1), 20)),
+    "on a pale table": lambda digit, folder: on_a_table(digit, Image.new("L", (1, 1), 170)),
+    "on a table in the lamp's light": lambda digit, folder: on_a_table(digit, Image.radial_gradient("L")),
     "HEIC": lambda digit, folder: saved(scan(digit, side=200).convert("RGB"), folder / "phone.heic"),
     "animation": lambda digit, folder: saved(
         scan(digit), folder / "moving.gif", save_all=True, append_images=[Image.new("L", (96, 96))]
