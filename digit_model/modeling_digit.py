@@ -22,6 +22,8 @@ MAX_DICE_LOSS = 0.3
 CHARACTER_WEIGHT = 0.01
 """Of the characters' loss. Their network shares no weight with the others, but the clipping of all gradients."""
 
+_CENTRE_PRIOR = 0.02  # share of the pixels that an untrained network takes for the centre of a character
+
 
 @dataclass
 class DigitOutput(ModelOutput):
@@ -294,6 +296,14 @@ class DigitForImageClassification(DigitPreTrainedModel):
             for task, pipeline in PIPELINES.items()
         }
         self.post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module):
+        super()._init_weights(module)
+        if module is self.characters.head:  # or it finds thousands (Lin et al., 2017, "Focal loss", 4.1)
+            init.normal_(module.weight, std=0.01)
+            priors = torch.tensor([_CENTRE_PRIOR, 0.5, 0.5, 0.5], device=module.bias.device)
+            init.copy_(module.bias, priors.logit().repeat_interleave(4))
 
     def forward(
         self,

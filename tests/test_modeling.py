@@ -30,6 +30,14 @@ def test_the_networks_stay_small():
         assert sum(weight.numel() for weight in network.parameters()) <= 500_000
 
 
+def test_an_untrained_network_finds_few_characters_so_that_a_short_run_is_soon_calibrated(frames):
+    model = DigitForImageClassification(DigitConfig()).eval()
+    strip = frames.permute(1, 2, 0, 3).reshape(1, 1, 28, 280)
+    ink = torch.nn.functional.pad(strip, (4, 4, 2, 2))
+    with torch.inference_mode():
+        assert model.characters(ink)[:, 0].sigmoid().max() < 0.2
+
+
 def test_the_released_checkpoint_reads_the_shipped_test_digits(model, mnist):
     rows = mnist["test"]
     assert np.mean(np.array(answers(model, rows["image"])) == rows["label"]) >= 0.98
