@@ -273,6 +273,7 @@ def test_why_shows_strokes_and_similar_digits(visit):
     assert page.locator(".grid-wrap:visible img").count() == 6
 
 
+@pytest.mark.slow
 def test_the_language_can_be_changed_and_follows_the_browser(visit):
     from playwright.sync_api import expect
 
@@ -285,6 +286,7 @@ def test_the_language_can_be_changed_and_follows_the_browser(visit):
     expect(visit(locale="bn-BD").get_by_role("tab", name="আঁকুন")).to_be_visible(timeout=TIMEOUT)
 
 
+@pytest.mark.slow
 def test_the_theme_can_be_changed(visit):
     page = visit()
     ground = "getComputedStyle(document.querySelector('.prose')).color"

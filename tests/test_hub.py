@@ -175,6 +175,7 @@ def test_a_model_on_the_hub_is_trained_further_with_its_ink_frozen(hub, user, pu
     assert changed == {"classifier"}
 
 
+@pytest.mark.slow
 def test_a_dataset_is_published_and_loaded_whole_and_streaming(hub, user, custom_folder, tmp_path):
     publish = ["-m", "data_prep", "--mnist", MNIST, "--custom_data", custom_folder, "--push_to_hub"]
     where = ["--hub_dataset_id", "me/digits", "--contact_sheet", tmp_path / "sheet.png"]

@@ -70,6 +70,7 @@ def files_in(folder: Path) -> set[Path]:
     return {path for path in folder.rglob("*") if not {"__pycache__", ".git", ".venv"} & set(path.parts)}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of a process from /proc")
 def test_twenty_hostile_uploads_leave_the_app_serving(app, digits, tmp_path):
     url, process, own = app
