@@ -14,7 +14,7 @@ import torch
 from .camera import photograph
 from .forms import printed_fields
 from .lines import DIGIT_HEIGHT, LONGEST, Line, compose, write_line
-from .paper import folds, grain, light, printed_rules
+from .paper import grain, light, printed_rules
 from .sampling import chance, smooth_field, uniform
 from .strokes import blur, write, write_straight
 from .surroundings import border_objects, on_a_table
@@ -77,7 +77,6 @@ class Pages:
         fields: Share of the pages on which a form has printed boxes or circles for the characters, filled in or not.
         objects: Share of the photos with something else at the border, which may hide some of the paper.
         table: Share of the photos of a sheet that lies turned on something else, with its edges in the picture.
-        folded: Share of the photos of a sheet that was folded.
     """
 
     size: int = 128
@@ -90,8 +89,7 @@ class Pages:
     cut_out: float = 0.1
     fields: float = 0.2
     objects: float = 0.22
-    table: float = 0.2
-    folded: float = 0.08
+    table: float = 0.15
 
     @torch.no_grad()
     def __call__(self, frames: torch.Tensor) -> PageBatch:
@@ -187,17 +185,16 @@ class Pages:
         return photograph(self._surrounded(tones, ink))
 
     def _surrounded(self, tones: torch.Tensor, ink: torch.Tensor) -> torch.Tensor:
-        """Some of the sheets with what lies around them, and some with folds."""
+        """Some of the sheets with what lies around them."""
         n, device = len(tones), tones.device
-        shares = torch.tensor([self.objects, self.table, self.folded], device=device).cumsum(0)
-        kind = torch.bucketize(torch.rand(n, device=device), shares, right=True)
-        beside, on_table, folded = ((kind == number).nonzero().flatten() for number in range(3))
+        around = torch.rand(n, device=device)
+        beside = (around < self.objects).nonzero().flatten()
         objects = border_objects(len(beside), self.size, device) * (1 - ink[beside])
         tone = torch.where(chance(len(beside), 0.8, device), uniform(len(beside), 0, 0.6, device), 1.1)
         tones[beside] = torch.lerp(tones[beside], tone, objects)
-        if len(on_table):
-            tones[on_table] = on_a_table(tones[on_table], ink[on_table])
-        tones[folded] *= folds(len(folded), self.size, device)
+        is_on_table = (around >= self.objects) & (around < self.objects + self.table)
+        if is_on_table.any():
+            tones[is_on_table] = on_a_table(tones[is_on_table], ink[is_on_table])
         return tones
 
     @staticmethod

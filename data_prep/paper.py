@@ -1,4 +1,4 @@
-"""A page before anybody writes on it: rules, squares, dots, a cheque's waves, grain, light and folds."""
+"""A page before anybody writes on it: rules, squares, dots, a cheque's waves, grain and light."""
 
 import math
 
@@ -79,22 +79,6 @@ def light(n: int, size: int, device: torch.device) -> torch.Tensor:
     beyond = column * angle.cos() + row * angle.sin() + uniform(n, -0.9, 0.9, device)
     shadow = torch.sigmoid(beyond * log_uniform(n, 1.6, 55, device)) * uniform(n, 0.1, 0.6, device)
     return torch.exp(field - shadow * chance(n, 0.3, device))
-
-
-def folds(n: int, size: int, device: torch.device) -> torch.Tensor:
-    """(N, size, size) above 0: how light one or two creases make the paper, each dark, and bright on one side."""
-    axis = torch.linspace(-1, 1, size, device=device)
-    row, column = axis[:, None], axis[None, :]
-    lightness = torch.zeros(n, size, size, device=device)
-    for share in (1.0, 0.5):
-        angle = torch.randint(0, 2, (n, 1, 1), device=device) * math.pi / 2 + torch.randn(n, 1, 1, device=device) * 0.4
-        across = column * angle.cos() + row * angle.sin() - uniform(n, -0.7, 0.7, device)
-        across = across / log_uniform(n, 0.008, 0.03, device)
-        crease = torch.exp(-across.square()) * uniform(n, -0.4, 0.15, device)
-        ridge = torch.exp(-(across - 2).square() / 2) * uniform(n, -0.1, 0.2, device)
-        slope = torch.tanh(across / 5) * uniform(n, -0.15, 0.15, device)
-        lightness += (crease + ridge + slope) * chance(n, share, device)
-    return torch.exp(lightness)
 
 
 def _paper_coordinates(n: int, size: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:

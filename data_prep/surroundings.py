@@ -52,8 +52,8 @@ def on_a_table(sheets: torch.Tensor, ink: torch.Tensor) -> torch.Tensor:
         edge = written + torch.where(chance(n, 0.75, device), uniform(n, 0.05, 0.8, device), 2.0)
         beyond = torch.maximum(beyond, along - edge)
     is_beside = (beyond * log_uniform(n, 0.2, 3, device) * size).sigmoid()
-    near = torch.exp(-beyond.clamp(min=0) / uniform(n, 0.01, 0.15, device))
-    shadow = near * uniform(n, 0, 0.9, device) * chance(n, 0.5, device)
+    near = torch.exp(-beyond.clamp(min=0) / uniform(n, 0.03, 0.2, device))
+    shadow = near * uniform(n, 0, 0.7, device) * chance(n, 0.5, device)
     return torch.lerp(sheets, _table(n, size, device) * (1 - shadow), is_beside)
 
 
