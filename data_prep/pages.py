@@ -193,7 +193,7 @@ class Pages:
         tone = torch.where(chance(len(beside), 0.8, device), uniform(len(beside), 0, 0.6, device), 1.1)
         tones[beside] = torch.lerp(tones[beside], tone, objects)
         is_on_table = (around >= self.objects) & (around < self.objects + self.table)
-        if is_on_table.any():
+        if is_on_table.any():  # a pattern can be drawn for one table or more
             tones[is_on_table] = on_a_table(tones[is_on_table], ink[is_on_table])
         return tones
 
