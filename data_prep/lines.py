@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from .marks import draw_marks
 from .mnist import FRAME_SIZE
 from .sampling import chance, uniform
-from .strokes import write
+from .strokes import distance_to_segment, write
 
 LONGEST = 10
 """Characters in a line, at most."""
@@ -30,6 +30,7 @@ class Spelling(NamedTuple):
         offsets: float (N, LONGEST), of each frame's middle from that of the first.
         first: float (N,), the left end of the line's ink.
         last: float (N,), its right end.
+        joined: bool (N, LONGEST), whether the pen went on from this character to the next one.
     """
 
     characters: torch.Tensor
@@ -37,6 +38,7 @@ class Spelling(NamedTuple):
     offsets: torch.Tensor
     first: torch.Tensor
     last: torch.Tensor
+    joined: torch.Tensor
 
 
 class Line(NamedTuple):
@@ -49,6 +51,7 @@ class Line(NamedTuple):
         centres: float (N, P, 2), row and column of each frame's middle.
         side: float (N,), of the frames.
         pen: float (N,), its width, 0 for the writer's own.
+        joined: bool (N, P), whether the pen went on from this character to the next one.
     """
 
     characters: torch.Tensor
@@ -56,21 +59,32 @@ class Line(NamedTuple):
     centres: torch.Tensor
     side: torch.Tensor
     pen: torch.Tensor
+    joined: torch.Tensor
 
 
-def spell(frames: torch.Tensor, count: torch.Tensor, marks: torch.Tensor, is_spread: torch.Tensor) -> Spelling:
+def spell(
+    frames: torch.Tensor, count: torch.Tensor, marks: torch.Tensor, is_spread: torch.Tensor, joined: float
+) -> Spelling:
     """
     Args:
         frames: float (N, 1, 28, 28) in [0, 1], ink bright. Lines go on with the frames that follow.
         count: int64 (N,), how many characters stand in each line, from 1 to LONGEST.
         marks: float (M, 28, 28), of which some stand among the characters.
         is_spread: bool (N,), whether all places of the line are equally wide, as in the boxes of a form.
+        joined: Share of the lines with a row of zeros that are written in one stroke.
     """
     n, device = len(frames), frames.device
     place = torch.arange(LONGEST, device=device)
     ahead = (torch.rand(n, LONGEST, device=device) < 0.8).cumsum(1)  # a fifth of them say the one before again
     characters = (torch.arange(n, device=device)[:, None] + ahead - ahead[:, :1]) % n
-    is_mark = chance(n, 0.5, device)[:, 0] & (torch.rand(n, LONGEST, device=device) < 0.25)
+    in_row = _rows_of_zeros(count, joined) & ~is_spread[:, None]
+    zeros = _is_zero(frames[:, 0]).nonzero().flatten()
+    if len(zeros):
+        characters = torch.where(in_row, zeros[torch.randint(len(zeros), (n, LONGEST), device=device)], characters)
+    else:
+        in_row = torch.zeros_like(in_row)
+    share = torch.where(place == count[:, None] - 1, 0.5, 0.25)  # amounts end in a dash
+    is_mark = chance(n, 0.5, device)[:, 0] & (torch.rand(n, LONGEST, device=device) < share) & ~in_row
     is_mark[:, 0] &= count > 1
     is_mark[:, 1] &= ~is_mark[:, 0]  # something is to be read in every line
     mark = n + torch.randint(len(marks), (n, LONGEST), device=device)
@@ -79,7 +93,29 @@ def spell(frames: torch.Tensor, count: torch.Tensor, marks: torch.Tensor, is_spr
     if is_string.any():
         written[is_string] = _slanted(written[is_string])
     characters = torch.where(is_mark, -1, characters).where(place < count[:, None], -2)
-    return Spelling(characters, written, *_offsets(written, count, is_spread))
+    goes_on = in_row & F.pad(in_row[:, 1:], (0, 1))
+    return Spelling(characters, written, *_offsets(written, count, is_spread, goes_on), goes_on)
+
+
+def _rows_of_zeros(count: torch.Tensor, share: float) -> torch.Tensor:
+    """bool (N, LONGEST): two to four places at the end, or one before it, of this share of the lines."""
+    n, device = len(count), count.device
+    place = torch.arange(LONGEST, device=device)
+    length, after = torch.randint(2, 5, (n, 1), device=device), torch.randint(0, 2, (n, 1), device=device)
+    last = count[:, None] - after
+    first = last - length
+    return (torch.rand(n, 1, device=device) < share) & (first >= 0) & (place >= first) & (place < last)
+
+
+def _is_zero(frames: torch.Tensor) -> torch.Tensor:
+    """bool (N,): which frames (N, 28, 28) show a loop, ink on every side of an empty middle."""
+    ink, middle = frames > 0.5, FRAME_SIZE // 2
+    is_empty = ~ink[:, middle - 2 : middle + 2, middle - 2 : middle + 2].any(2).any(1)
+    steps = torch.arange(3, middle, device=frames.device)
+    sides = [(row, column) for row in (-1, 0, 1) for column in (-1, 0, 1) if row or column]
+    return is_empty & torch.stack(
+        [ink[:, middle + row * steps, middle + column * steps].any(1) for row, column in sides]
+    ).all(0)
 
 
 def compose(
@@ -89,6 +125,7 @@ def compose(
     is_cut_out: torch.Tensor,
     extent: torch.Tensor,
     size: int,
+    joined: float,
 ) -> Line:
     """
     Args:
@@ -98,11 +135,12 @@ def compose(
         is_cut_out: bool (N,), whether the sheet was cut out along the line, and a little inside it.
         extent: float (N, 2), the height and width of the sheet, in shares of the page.
         size: Side of the page.
+        joined: Share of the lines with a row of zeros that are written in one stroke.
     """
     n, device = len(frames), frames.device
     longest = (torch.rand(n, device=device) ** 1.5 * (LONGEST - 1)).long() + 2
     count = torch.where(is_string, longest, 1)
-    characters, written, offsets, first, last = spell(frames, count, draw_marks(), is_spread)
+    characters, written, offsets, first, last, goes_on = spell(frames, count, draw_marks(), is_spread, joined)
     height = _heights(extent, (last - first) / DIGIT_HEIGHT, is_cut_out) * size
     side = height / DIGIT_HEIGHT
     pen = pens(side)
@@ -111,7 +149,7 @@ def compose(
     columns = middle[:, 1:] + (offsets - (first + last)[:, None] / 2) * side[:, None]
     rise = rises(offsets) * torch.where(is_spread, 0.25, 1.0)[:, None]  # boxes keep a hand level
     rows = middle[:, :1] + rise * side[:, None] * is_string[:, None]
-    return Line(characters, written, torch.stack([rows, columns], -1), side, pen)
+    return Line(characters, written, torch.stack([rows, columns], -1), side, pen, goes_on)
 
 
 def pens(side: torch.Tensor) -> torch.Tensor:
@@ -136,12 +174,59 @@ def write_line(line: Line, shape: tuple[int, int]) -> tuple[torch.Tensor, torch.
     rows, where = (line.characters > -2).nonzero(as_tuple=True)
     written = write(line.frames[rows, where, None], line.pen[rows], line.centres[rows, where], line.side[rows], shape)
     number = torch.where(line.characters >= 0, torch.arange(1, places + 1, device=written.device), 0)[rows, where]
-    # tone and number as one, so that the darkest on a pixel brings its number along
-    both = (written * _TONES).round().int() * _TONES + number[:, None, None].int()
-    both = torch.stack([of_page.amax(0) for of_page in both.split(rows.bincount(minlength=n).tolist())])
+    both = _darkest(written, number[:, None, None], rows, n)
+    if line.joined.any():
+        both = torch.maximum(both, _darkest(*_joins(line, shape), n))
     ink, owner = both // _TONES / _TONES, (both % _TONES).long()
     owner = torch.where(owner == 0, -1, owner)
     return ink, owner * (ink >= 0.5)
+
+
+def _darkest(written: torch.Tensor, number: torch.Tensor, rows: torch.Tensor, n: int) -> torch.Tensor:
+    """int (n, H, W): tone and number as one, so that the darkest on a pixel brings its number along."""
+    both = (written * _TONES).round().int() * _TONES + number.int()
+    nothing = both.new_zeros(1, *both.shape[1:])
+    return torch.stack(
+        [torch.cat([nothing, of_page]).amax(0) for of_page in both.split(rows.bincount(minlength=n).tolist())]
+    )
+
+
+def _joins(line: Line, shape: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The stroke (K, H, W) from each zero to the next one, the place that each half belongs to, and its page (K,)."""
+    rows, first = line.joined.nonzero(as_tuple=True)
+    side = line.side[rows]
+    k, device = len(rows), rows.device
+    from_right = _on_loop(line, rows, first, uniform(k, 20, 90, device)[:, 0])
+    to_left = _on_loop(line, rows, first + 1, uniform(k, 90, 160, device)[:, 0])
+    sag = torch.stack([uniform(k, -0.1, 0.12, device)[:, 0, 0] * side, torch.zeros_like(side)], 1)
+    between = (from_right + to_left) / 2 + sag
+    distance = torch.minimum(
+        distance_to_segment(from_right, between - from_right, shape),
+        distance_to_segment(between, to_left - between, shape),
+    )
+    pen = torch.where(line.pen[rows] > 0, line.pen[rows], 0.07 * side)
+    is_next = torch.arange(shape[1], device=device) + 0.5 > between[:, 1:]
+    return (pen[:, None, None] / 2 - distance + 0.5).clamp(0, 1), (first[:, None] + 1 + is_next)[:, None], rows
+
+
+def _on_loop(line: Line, rows: torch.Tensor, place: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
+    """(K, 2), row and column in pixels: where the loop of a zero lies in this direction, (K, 1) degrees from the right."""
+    ink = line.frames[rows, place] > 0.5
+    axis = (torch.arange(FRAME_SIZE, device=rows.device) + 0.5) / FRAME_SIZE - 0.5
+    spans = [torch.where(ink.any(across), axis, torch.nan) for across in (2, 1)]
+    first, last = (torch.stack([end(span) for span in spans], 1) for end in (_least, _most))
+    angle = angle.deg2rad()
+    direction = torch.cat([-angle.sin(), angle.cos()], 1)
+    middle = (first + last) / 2
+    return line.centres[rows, place] + (middle + direction * (last - first) / 2) * line.side[rows, None]
+
+
+def _least(span: torch.Tensor) -> torch.Tensor:
+    return span.nan_to_num(torch.inf).amin(1)
+
+
+def _most(span: torch.Tensor) -> torch.Tensor:
+    return span.nan_to_num(-torch.inf).amax(1)
 
 
 def _slanted(frames: torch.Tensor) -> torch.Tensor:
@@ -155,7 +240,7 @@ def _slanted(frames: torch.Tensor) -> torch.Tensor:
 
 
 def _offsets(
-    frames: torch.Tensor, count: torch.Tensor, is_spread: torch.Tensor
+    frames: torch.Tensor, count: torch.Tensor, is_spread: torch.Tensor, goes_on: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """
     Where the characters of each line stand, in frame sides from the first one's middle: (N, P), and the left (N,) and
@@ -173,6 +258,7 @@ def _offsets(
     # of those that touch, stand near, or far apart
     mean, spread = (torch.tensor(values, device=device)[style] for values in ([-0.01, 0.1, 0.3], [0.04, 0.06, 0.12]))
     gap = (mean + spread * torch.randn(n, places - 1, device=device)).clamp(min=-0.1)
+    gap = torch.where(goes_on[:, :-1], gap.clamp(max=0.15), gap)
     offsets = F.pad((touching + gap).cumsum(1), (1, 0))
     place = torch.arange(places, device=device)
     spread = place * uniform(n, 0.75, 1.4, device)[:, 0] + torch.randn_like(offsets) * 0.04

@@ -70,19 +70,21 @@ class Pages:
         empty: Share of the pages that nobody has written on.
         grain: Share of the pages that are nothing but grain: a carpet, a wall, a picture without light.
         string: Share of the pages with two to ten characters in a row; of those with fields, three times as many.
+        joined: Share of those with a row of zeros that are written in one stroke.
         columns: Share of those on which more such lines stand above and below, as in a column of figures.
         straight: Share of the pages with straight lines of a pen, which end where a rule would go on.
         neighbour: Share of the pages with other writing cut off at the border.
         cut_out: Share of the pages that were cut out along the writing, and a little inside it.
         fields: Share of the pages on which a form has printed boxes or circles for the characters, filled in or not.
-        objects: Share of the photos with something else at the border, which may hide some of the paper.
-        table: Share of the photos of a sheet that lies turned on something else, with its edges in the picture.
+        objects: Share of the sheets with something else at the border, which may hide some of the paper.
+        table: Share of the sheets that lie turned on something else, with its edges in the picture.
     """
 
     size: int = 128
     empty: float = 0.06
     grain: float = 0.02
     string: float = 0.15
+    joined: float = 0.15
     columns: float = 0.3
     straight: float = 0.12
     neighbour: float = 0.12
@@ -105,7 +107,8 @@ class Pages:
         is_inside = sheet.covers(self.size)
         is_border = is_inside & ~sheet.covers(self.size, margin=3 / self.size)
         ink, owner = (layer * is_inside * ~is_grain[:, None, None] for layer in (ink, owner))
-        pages = torch.where(chance(n, 0.1, device), self._screen(ink, fields), self._photo(ink, fields))
+        is_clean, clean, photo = chance(n, 0.1, device), self._clean(ink, fields), self._photo(ink, fields)
+        pages = torch.where(is_clean, self._surrounded(clean, ink).clamp(max=1), photo)
         pages[is_grain] = grain(int(is_grain.sum()), self.size, device)
         pages = self._letterbox(pages, is_inside, is_border)
         return PageBatch(pages[:, None], ink[:, None], owner, characters, is_inside)
@@ -127,7 +130,7 @@ class Pages:
         is_form, is_cut_out = (torch.rand(n, device=device) < share for share in (self.fields, self.cut_out))
         is_string = torch.rand(n, device=device) < self.string * torch.where(is_form, 3, 1)
         is_spread = is_form & (torch.rand(n, device=device) < 0.8)  # in a frame without boxes people write as ever
-        line = compose(frames, is_string, is_spread, is_cut_out, sheet.extent, self.size)
+        line = compose(frames, is_string, is_spread, is_cut_out, sheet.extent, self.size, self.joined)
         ink, owner = write_line(line, (self.size, self.size))
         is_column = is_string & (torch.rand(n, device=device) < self.columns)
         ink[is_column] = _in_columns(ink[is_column], line.side[is_column])
@@ -140,12 +143,12 @@ class Pages:
         is_hidden = neighbours.sum((1, 2)) >= 0.4 * ink.sum((1, 2))
         characters = line.characters.where((is_line & ~is_hidden)[:, None], -2)
         owner = owner.clamp(min=0) * is_line[:, None, None]
-        return torch.maximum(ink, neighbours), owner, characters, self._fields(line, is_form)
+        return torch.maximum(ink, neighbours), owner, characters, self._fields(line, is_form, is_line & is_written)
 
-    def _fields(self, line: Line, is_form: torch.Tensor) -> torch.Tensor:
+    def _fields(self, line: Line, is_form: torch.Tensor, is_filled: torch.Tensor) -> torch.Tensor:
         """(N, S, S) in [0, 1]: what a form has printed on some of the pages."""
         printed = torch.zeros(len(is_form), self.size, self.size, device=is_form.device)
-        printed[is_form] = printed_fields(Line(*(each[is_form] for each in line)), self.size)
+        printed[is_form] = printed_fields(Line(*(each[is_form] for each in line)), self.size, is_filled[is_form])
         return printed
 
     def _neighbours(self, frames: torch.Tensor, line: Line) -> torch.Tensor:
@@ -158,8 +161,8 @@ class Pages:
         ink[rows] = write(frames.roll(LONGEST, 0)[rows], line.pen[rows], centre, side, (self.size, self.size))
         return ink
 
-    def _screen(self, ink: torch.Tensor, fields: torch.Tensor) -> torch.Tensor:
-        """A clean drawing or screenshot of either polarity, sharp or enlarged from a few pixels."""
+    def _clean(self, ink: torch.Tensor, fields: torch.Tensor) -> torch.Tensor:
+        """A clean scan, drawing or screenshot of either polarity, sharp or enlarged from a few pixels."""
         n, device = len(ink), ink.device
         dark = torch.maximum(ink * uniform(n, 0.3, 1.0, device), fields * uniform(n, 0.1, 1.0, device))
         pages = blur(1 - dark, uniform(n, 0.2, 2.0, device).flatten())

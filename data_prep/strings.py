@@ -48,6 +48,7 @@ class Strings:
         smallest: Height of a character in pixels, at least.
         largest: Height of a character in pixels, at most.
         lines: How many there are, at most.
+        joined: Share of the lines with a row of zeros that are written in one stroke.
         fields: Share of the lines in the boxes or circles of a form, of which much may be left.
         cut: Share of the pictures in which the border may cut off some of the writing.
         underlined: Share of the pictures with a line below, above or through the writing.
@@ -61,6 +62,7 @@ class Strings:
     smallest: float = 14.0
     largest: float = 64.0
     lines: int = 3
+    joined: float = 0.15
     fields: float = 0.1
     cut: float = 0.15
     underlined: float = 0.3
@@ -111,7 +113,7 @@ class Strings:
         size = (torch.rand(n, self.lines, device=device) * fits[:, None]).long() + 1
         width = (frames >= 0.5).any(2).sum((1, 2)).clamp(min=1)
         chosen = torch.multinomial(1 / width, n * self.lines, replacement=True)
-        text = spell(frames[chosen], size.flatten(), draw_marks(with_signs=True), is_form.flatten())
+        text = spell(frames[chosen], size.flatten(), draw_marks(with_signs=True), is_form.flatten(), self.joined)
         aspect = ((text.last - text.first) / DIGIT_HEIGHT).view(n, self.lines).amax(1)
         height = torch.minimum(height, 0.97 * self.width / aspect)
         side = height / DIGIT_HEIGHT
@@ -128,10 +130,12 @@ class Strings:
         rise = rises(text.offsets).view(n, self.lines, LONGEST)
         rows = top[:, :, None] + rise * side[:, None, None] + (shift[:, 0] * self.height)[:, None, None]
         columns = left[:, :, None] + offsets * side[:, None, None] + (shift[:, 1] * self.width)[:, None, None]
-        characters = text.characters.view(n, self.lines, LONGEST).where((number < lines[:, None])[:, :, None], -2)
+        is_line = (number < lines[:, None])[:, :, None]
+        characters = text.characters.view(n, self.lines, LONGEST).where(is_line, -2)
+        joined = text.joined.view(n, self.lines, LONGEST) & is_line
         centres = torch.stack([rows, columns], -1).flatten(1, 2)
         written = text.frames.view(n, -1, *text.frames.shape[2:])
-        return Line(characters.flatten(1), written, centres, side, pens(side)), chosen
+        return Line(characters.flatten(1), written, centres, side, pens(side), joined.flatten(1)), chosen
 
     def _dirt(self, n: int, device: torch.device) -> torch.Tensor:
         """(N, H, W) in [0, 1]: underlines, rests of rules, specks, and things at the border."""
@@ -152,13 +156,14 @@ class Strings:
     def _fields(self, line: Line, is_form: torch.Tensor) -> torch.Tensor:
         """(N, H, W) in [0, 1]: what is left of the boxes or circles around some of the lines."""
         (n, lines), device = is_form.shape, is_form.device
-        places = [each.unflatten(1, (lines, LONGEST)) for each in (line.characters, line.frames, line.centres)]
+        places = [each.unflatten(1, (lines, LONGEST)) for each in (line.characters, line.frames, line.centres, line.joined)]
         is_form = is_form & (places[0] > -2).any(2)
         picture = is_form.nonzero()[:, 0]
-        form = Line(*(each[is_form] for each in places), line.side[picture], line.pen[picture])
+        *of_places, joined = (each[is_form] for each in places)
+        form = Line(*of_places, line.side[picture], line.pen[picture], joined)
         size = max(self.height, self.width)
         printed = torch.zeros(n, lines, size, size, device=device)
-        printed[is_form] = printed_fields(form, size)
+        printed[is_form] = printed_fields(form, size, torch.ones_like(picture, dtype=torch.bool))
         left = self._patches(n, device).where(chance(n, 0.5, device), 1)
         return self._cropped(printed.amax(1)) * left * chance(n, 0.7, device)
 

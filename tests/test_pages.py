@@ -35,10 +35,10 @@ def test_what_a_form_prints_around_the_characters_is_no_ink(frames, monkeypatch,
 @pytest.mark.parametrize("kind", forms.KINDS, ids=lambda draw: draw.__name__)
 def test_every_kind_of_field_stands_around_the_characters(frames, monkeypatch, kind):
     torch.manual_seed(0)
-    monkeypatch.setattr(forms, "KINDS", {kind: 1.0})
+    monkeypatch.setattr(forms, "KINDS", dict.fromkeys(forms.KINDS, 0.0) | {kind: 1.0})
     every, none = torch.ones(10).bool(), torch.zeros(10).bool()
-    line = lines.compose(frames, every, every, none, torch.ones(10, 2), 128)
-    printed = forms.printed_fields(line, 128) > 0.5
+    line = lines.compose(frames, every, every, none, torch.ones(10, 2), 128, 0.0)
+    printed = forms.printed_fields(line, 128, every) > 0.5
     assert printed.any(2).any(1).all() and printed.float().mean() < 0.2
     middle = line.centres[torch.arange(10), 0].round().long().clamp(0, 127)
     assert not printed[torch.arange(10), middle[:, 0], middle[:, 1]].any()
@@ -123,7 +123,7 @@ def test_a_line_says_whose_ink_it_is(apart):
     bars[:, :, 4:24, 13:15] = 1
     characters = torch.tensor([[0, 1, -1] + [-2] * (LONGEST - 3)])
     centres = torch.tensor([[[64.0, 40.0 + apart * place] for place in range(LONGEST)]])
-    line = Line(characters, bars, centres, torch.tensor([56.0]), torch.tensor([4.0]))
+    line = Line(characters, bars, centres, torch.tensor([56.0]), torch.tensor([4.0]), characters > 9)
     ink, owner = write_line(line, (128, 100))
     assert ink.shape == owner.shape == (1, 128, 100)
     assert ((owner != 0) == (ink >= 0.5)).all() and set(owner.unique().tolist()) == {-1, 0, 1, 2}
