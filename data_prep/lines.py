@@ -210,7 +210,7 @@ def _joins(line: Line, shape: tuple[int, int]) -> tuple[torch.Tensor, torch.Tens
 
 
 def _on_loop(line: Line, rows: torch.Tensor, place: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
-    """(K, 2), row and column in pixels: where the loop of a zero lies in this direction, (K, 1) degrees from the right."""
+    """(K, 2), row and column in pixels: where the loop of a zero lies, (K, 1) degrees above its right."""
     ink = line.frames[rows, place] > 0.5
     axis = (torch.arange(FRAME_SIZE, device=rows.device) + 0.5) / FRAME_SIZE - 0.5
     spans = [torch.where(ink.any(across), axis, torch.nan) for across in (2, 1)]

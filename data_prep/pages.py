@@ -143,7 +143,7 @@ class Pages:
         is_hidden = neighbours.sum((1, 2)) >= 0.4 * ink.sum((1, 2))
         characters = line.characters.where((is_line & ~is_hidden)[:, None], -2)
         owner = owner.clamp(min=0) * is_line[:, None, None]
-        return torch.maximum(ink, neighbours), owner, characters, self._fields(line, is_form, is_line & is_written)
+        return torch.maximum(ink, neighbours), owner, characters, self._fields(line, is_form, is_line)
 
     def _fields(self, line: Line, is_form: torch.Tensor, is_filled: torch.Tensor) -> torch.Tensor:
         """(N, S, S) in [0, 1]: what a form has printed on some of the pages."""

@@ -156,11 +156,12 @@ class Strings:
     def _fields(self, line: Line, is_form: torch.Tensor) -> torch.Tensor:
         """(N, H, W) in [0, 1]: what is left of the boxes or circles around some of the lines."""
         (n, lines), device = is_form.shape, is_form.device
-        places = [each.unflatten(1, (lines, LONGEST)) for each in (line.characters, line.frames, line.centres, line.joined)]
+        of_places = line.characters, line.frames, line.centres, line.joined
+        places = [each.unflatten(1, (lines, LONGEST)) for each in of_places]
         is_form = is_form & (places[0] > -2).any(2)
         picture = is_form.nonzero()[:, 0]
-        *of_places, joined = (each[is_form] for each in places)
-        form = Line(*of_places, line.side[picture], line.pen[picture], joined)
+        *places, joined = (each[is_form] for each in places)
+        form = Line(*places, line.side[picture], line.pen[picture], joined)
         size = max(self.height, self.width)
         printed = torch.zeros(n, lines, size, size, device=device)
         printed[is_form] = printed_fields(form, size, torch.ones_like(picture, dtype=torch.bool))

@@ -78,10 +78,10 @@ def write(
     detailed = detailed / detailed.amax((1, 2), keepdim=True).clamp(min=1e-6)
     keeps_own = (width == 0)[:, None, None]
     own = torch.sigmoid((detailed - 0.4) * 20)
-    nearness = blur(_nearness(thin(detailed > 0.4, rounds=6)), 1.5)
+    nearness = blur(_nearness(thin(detailed > 0.4, rounds=12)), 2.0)  # a pen does not waver from pixel to pixel
     placed = _place(torch.where(keeps_own, own, nearness / _REACH), centre, side, shape)
     distance = (1 - placed) * _REACH
-    distance = (distance.square() - 1.7).clamp(min=0).sqrt()  # the blur has rounded the middle off by that much
+    distance = (distance.square() - 2.5).clamp(min=0).sqrt()  # the blur has rounded the middle off by that much
     distance = distance * (side / _CANVAS)[:, None, None]
     drawn = (width[:, None, None] / 2 - distance + 0.5).clamp(0, 1)
     drawn = drawn * (placed > 0)  # of tiny strokes, the reach is less than the pen is wide
@@ -135,7 +135,7 @@ def _nearness(line: torch.Tensor) -> torch.Tensor:
     nearness = torch.zeros_like(line)
     for step in range(_REACH):
         nearness += line
-        line = dilate(line) if step % 3 else torch.maximum(_dilate(line, -1), _dilate(line, -2))  # nearly round
+        line = dilate(line) if step % 2 else torch.maximum(_dilate(line, -1), _dilate(line, -2))  # nearly round
     return nearness
 
 

@@ -150,7 +150,7 @@ def photo_of(digits: list[Image.Image], text: str) -> Image.Image:
 
 def only(**shares: float) -> Pages:
     """Pages of single digits, but for the given shares of anything else."""
-    return Pages(**{"empty": 0, "grain": 0, "string": 0, "straight": 0, "neighbour": 0} | shares)
+    return Pages(**{"empty": 0, "grain": 0, "string": 0, "straight": 0, "neighbour": 0, "joined": 0} | shares)
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from data_prep import Strings, make_numbers
+from data_prep import Strings, lines, make_numbers
 from data_prep.forms import printed_fields
-from data_prep.lines import LONGEST
+from data_prep.lines import LONGEST, Line, write_line
 from data_prep.numbers import write_numbers
 from digit_model import load_checkpoint
 from digit_model.characters_digit import CHARACTER_SIZE, MARK, character_loss, cut_out, find_characters
@@ -29,13 +29,38 @@ def test_every_pixel_of_ink_has_an_owner_or_is_a_mark(batch):
 
 def test_what_is_left_of_the_boxes_of_a_form_is_a_mark(frames, monkeypatch):
     owners = []
-    for draw in (printed_fields, lambda line, size: torch.zeros(len(line.side), size, size)):
+    for draw in (printed_fields, lambda line, size, is_filled: torch.zeros(len(line.side), size, size)):
         monkeypatch.setattr("data_prep.strings.printed_fields", draw)
         torch.manual_seed(0)
         owners.append(Strings(fields=1)(frames, 40).owner)
     form, blank = owners
     assert torch.equal(form.clamp(min=0), blank.clamp(min=0))
     assert ((form == MARK) & (blank == 0)).flatten(1).any(1).float().mean() > 0.4
+
+
+def test_zeros_are_joined_by_a_stroke_of_which_each_owns_a_half(frames):
+    assert lines._is_zero(frames[:, 0]).tolist() == [True] + [False] * 9
+    inks = []
+    for joined in (0, 1):
+        torch.manual_seed(0)
+        inks.append(Strings(joined=joined, broken=0, dirty=0, fields=0, ruled=0, underlined=0, cut=0)(frames, 60))
+    without, with_it = inks
+    zeros = [(batch.frames == 0).float().mean().item() for batch in inks]
+    assert zeros[1] > 2 * zeros[0]
+
+    bars = torch.zeros(1, LONGEST, 28, 28)
+    bars[:, :2] = frames[0, 0]
+    places = torch.arange(LONGEST)
+    centres = torch.stack([torch.full((LONGEST,), 64.0), 40.0 + 50 * places], 1)[None]
+    characters = torch.where(places < 2, 0, -2)[None]
+    owners = []
+    for joined in (False, True):
+        torch.manual_seed(0)
+        line = Line(characters, bars, centres, torch.tensor([56.0]), torch.tensor([4.0]), (places < 1)[None] & joined)
+        owners.append(write_line(line, (128, 128))[1][0])
+    stroke = (owners[0] == 0) & (owners[1] != 0)
+    assert stroke.any(0).nonzero().diff(dim=0).max() == 1 and stroke.sum() > 20
+    assert set(owners[1][stroke].tolist()) == {1, 2}
 
 
 def test_characters_follow_one_another_from_left_to_right_and_line_by_line(batch):
