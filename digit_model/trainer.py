@@ -30,7 +30,7 @@ class DigitTrainer(Trainer):
     Takes, beside what a `Trainer` takes, what makes practice of frames (N, 1, 28, 28) in [0, 1], on their own device.
 
     Args:
-        augmentation: Frames -> as many frames, warped.
+        augmentation: A `data_prep.Augmentation`: frames -> as many frames, warped.
         pages: A `data_prep.Pages`: frames -> synthetic pages with their ink.
         strings: A `data_prep.Strings`: frames and a count -> the ink of so many numbers, and whose each stroke is.
         freeze: The networks that stay as they are, of `NETWORKS`.
@@ -48,6 +48,7 @@ class DigitTrainer(Trainer):
         super().__init__(*args, data_collator=lambda batch: batch, **kwargs)
         self.add_callback(SeedPerProcess())
         self.augmentation, self.strings, self.freeze = augmentation, strings, freeze
+        self.warp = replace(augmentation, stroke=0)  # pages and numbers bring a pen of their own
         self.pages, self.small_pages = pages, replace(pages, size=min(SMALL_PAGE, pages.size))
         self.results = {}
 
@@ -82,25 +83,23 @@ class DigitTrainer(Trainer):
             frames = torch.cat([model.to_frames(inputs["pixel_values"]), inputs["frames"]])
         for name in NETWORKS:
             getattr(model, name).train(name not in self.freeze)
-        warped, practice = self.augmentation(frames), {}
+        practice = {}
         if not {"ink", "classifier"} <= set(self.freeze):
-            practice |= self._pages_and_frames(frames, warped, inputs["labels"])
+            practice |= self._pages_and_frames(frames, inputs["labels"])
         if not {"characters", "classifier"} <= set(self.freeze):
-            practice |= self._strings(warped, inputs["labels"], practice.get("labels"))
+            practice |= self._strings(self.warp(frames), inputs["labels"], practice.get("labels"))
         return practice
 
-    def _pages_and_frames(
-        self, frames: torch.Tensor, warped: torch.Tensor, labels: torch.Tensor
-    ) -> dict[str, torch.Tensor]:
+    def _pages_and_frames(self, frames: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
         """Every character as a frame, and some of them on synthetic pages."""
         is_sharp = torch.rand(len(frames), 1, 1, 1, device=frames.device) < SHARP_SHARE
         on_pages = torch.randperm(len(frames), device=frames.device)[: self.args.pages_per_step]
         is_first_half = self.state.global_step < self.state.max_steps / 2
-        batch = (self.small_pages if is_first_half else self.pages)(warped[on_pages])
+        batch = (self.small_pages if is_first_half else self.pages)(self.warp(frames[on_pages]))
         page_labels = labels[on_pages].where(batch.is_single, -100).where(~batch.is_blank, NO_LABEL)
         return {
             "pixel_values": batch.pages,
-            "frames": frames.where(is_sharp, warped),
+            "frames": frames.where(is_sharp, self.augmentation(frames)),
             "labels": torch.cat([page_labels, labels]),
             "ink_labels": batch.ink,
         }
