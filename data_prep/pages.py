@@ -75,7 +75,7 @@ class Pages:
         straight: Share of the pages with straight lines of a pen, which end where a rule would go on.
         neighbour: Share of the pages with other writing cut off at the border.
         cut_out: Share of the pages that were cut out along the writing, and a little inside it.
-        fields: Share of the pages on which a form has printed boxes or circles for the characters, filled in or not.
+        fields: Share of the pages on which a form has printed boxes for the characters, filled in or not.
         objects: Share of the sheets with something else at the border, which may hide some of the paper.
         table: Share of the sheets that lie turned on something else, with its edges in the picture.
     """
@@ -143,12 +143,12 @@ class Pages:
         is_hidden = neighbours.sum((1, 2)) >= 0.4 * ink.sum((1, 2))
         characters = line.characters.where((is_line & ~is_hidden)[:, None], -2)
         owner = owner.clamp(min=0) * is_line[:, None, None]
-        return torch.maximum(ink, neighbours), owner, characters, self._fields(line, is_form, is_line)
+        return torch.maximum(ink, neighbours), owner, characters, self._fields(line, is_form)
 
-    def _fields(self, line: Line, is_form: torch.Tensor, is_filled: torch.Tensor) -> torch.Tensor:
+    def _fields(self, line: Line, is_form: torch.Tensor) -> torch.Tensor:
         """(N, S, S) in [0, 1]: what a form has printed on some of the pages."""
         printed = torch.zeros(len(is_form), self.size, self.size, device=is_form.device)
-        printed[is_form] = printed_fields(Line(*(each[is_form] for each in line)), self.size, is_filled[is_form])
+        printed[is_form] = printed_fields(Line(*(each[is_form] for each in line)), self.size)
         return printed
 
     def _neighbours(self, frames: torch.Tensor, line: Line) -> torch.Tensor:

@@ -49,7 +49,7 @@ class Strings:
         largest: Height of a character in pixels, at most.
         lines: How many there are, at most.
         joined: Share of the lines with a row of zeros that are written in one stroke.
-        fields: Share of the lines in the boxes or circles of a form, of which much may be left.
+        fields: Share of the lines in the boxes of a form, of which much may be left.
         cut: Share of the pictures in which the border may cut off some of the writing.
         underlined: Share of the pictures with a line below, above or through the writing.
         ruled: Share of the pictures in which rests of rules may be left.
@@ -154,7 +154,7 @@ class Strings:
         return torch.stack([line, rules, specks, objects]).amax(0)
 
     def _fields(self, line: Line, is_form: torch.Tensor) -> torch.Tensor:
-        """(N, H, W) in [0, 1]: what is left of the boxes or circles around some of the lines."""
+        """(N, H, W) in [0, 1]: what is left of the boxes around some of the lines."""
         (n, lines), device = is_form.shape, is_form.device
         of_places = line.characters, line.frames, line.centres, line.joined
         places = [each.unflatten(1, (lines, LONGEST)) for each in of_places]
@@ -164,7 +164,7 @@ class Strings:
         form = Line(*places, line.side[picture], line.pen[picture], joined)
         size = max(self.height, self.width)
         printed = torch.zeros(n, lines, size, size, device=device)
-        printed[is_form] = printed_fields(form, size, torch.ones_like(picture, dtype=torch.bool))
+        printed[is_form] = printed_fields(form, size)
         left = self._patches(n, device).where(chance(n, 0.5, device), 1)
         return self._cropped(printed.amax(1)) * left * chance(n, 0.7, device)
 

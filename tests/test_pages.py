@@ -23,7 +23,7 @@ def test_a_page_and_its_ink_have_one_shape_and_range(frames):
 @pytest.mark.parametrize("string", [0, 1])
 def test_what_a_form_prints_around_the_characters_is_no_ink(frames, monkeypatch, string):
     batches = []
-    for draw in (forms.printed_fields, lambda line, size, is_filled: torch.zeros(len(line.side), size, size)):
+    for draw in (forms.printed_fields, lambda line, size: torch.zeros(len(line.side), size, size)):
         monkeypatch.setattr("data_prep.pages.printed_fields", draw)
         torch.manual_seed(0)
         batches.append(only(string=string, columns=0, fields=1)(frames))
@@ -35,10 +35,10 @@ def test_what_a_form_prints_around_the_characters_is_no_ink(frames, monkeypatch,
 @pytest.mark.parametrize("kind", forms.KINDS, ids=lambda draw: draw.__name__)
 def test_every_kind_of_field_stands_around_the_characters(frames, monkeypatch, kind):
     torch.manual_seed(0)
-    monkeypatch.setattr(forms, "KINDS", dict.fromkeys(forms.KINDS, 0.0) | {kind: 1.0})
+    monkeypatch.setattr(forms, "KINDS", {kind: 1.0})
     every, none = torch.ones(10).bool(), torch.zeros(10).bool()
     line = lines.compose(frames, every, every, none, torch.ones(10, 2), 128, 0.0)
-    printed = forms.printed_fields(line, 128, every) > 0.5
+    printed = forms.printed_fields(line, 128) > 0.5
     assert printed.any(2).any(1).all() and printed.float().mean() < 0.2
     middle = line.centres[torch.arange(10), 0].round().long().clamp(0, 127)
     assert not printed[torch.arange(10), middle[:, 0], middle[:, 1]].any()
@@ -108,30 +108,6 @@ def test_lines_stand_under_one_another_in_columns(frames):
         rows = is_ink.any(2).float()
         counts.append((rows.diff(dim=1) > 0).sum(1).float().mean().item())
     assert counts[0] < 1.1 and counts[1] > 1.7
-
-
-@pytest.mark.parametrize("is_filled", [True, False])
-def test_a_circle_is_printed_around_writing_alone(frames, monkeypatch, is_filled):
-    """An empty one is a zero."""
-    drawn = []
-    circles = lambda field: drawn.extend(field.half) or forms.frame(field)  # noqa: E731
-    monkeypatch.setattr(forms, "circles", circles)
-    monkeypatch.setattr(forms, "KINDS", {forms.frame: 1e-9, circles: 1.0})
-    every, none = torch.ones(10).bool(), torch.zeros(10).bool()
-    line = lines.compose(frames, none, none, none, torch.ones(10, 2), 128, 0.0)
-    forms.printed_fields(line, 128, every & is_filled)
-    assert len(drawn) == 10 * is_filled
-
-
-@pytest.mark.parametrize("empty", [0, 1])
-def test_fields_know_whether_somebody_has_written_in_them(frames, monkeypatch, empty):
-    filled = []
-    monkeypatch.setattr(
-        "data_prep.pages.printed_fields",
-        lambda line, size, is_filled: filled.append(is_filled) or torch.zeros(len(line.side), size, size),
-    )
-    only(empty=empty, fields=1)(frames)
-    assert filled[0].tolist() == [not empty] * 10
 
 
 def test_characters_touch_in_some_strings_and_nowhere_else(frames):

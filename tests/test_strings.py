@@ -29,7 +29,7 @@ def test_every_pixel_of_ink_has_an_owner_or_is_a_mark(batch):
 
 def test_what_is_left_of_the_boxes_of_a_form_is_a_mark(frames, monkeypatch):
     owners = []
-    for draw in (printed_fields, lambda line, size, is_filled: torch.zeros(len(line.side), size, size)):
+    for draw in (printed_fields, lambda line, size: torch.zeros(len(line.side), size, size)):
         monkeypatch.setattr("data_prep.strings.printed_fields", draw)
         torch.manual_seed(0)
         owners.append(Strings(fields=1)(frames, 40).owner)
