@@ -41,7 +41,7 @@ def make_numbers(
         seed: The same one gives the same numbers.
         fields: Share of the numbers that stand in the fields of a form, such as boxes.
     """
-    elsewhere = ("empty", "grain", "columns", "straight", "neighbour", "cut_out", "objects", "table")
+    elsewhere = ("empty", "grain", "columns", "straight", "neighbour", "cut_out", "objects", "table", "small")
     nothing_else = dict.fromkeys(elsewhere, 0)
     pages = Pages(size=_PAGE, string=1 - _ALONE, fields=fields, **nothing_else)
     for start in range(0, count, _BATCH):

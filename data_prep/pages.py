@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 
 from .camera import photograph
 from .forms import printed_fields
@@ -77,6 +78,7 @@ class Pages:
         cut_out: Share of the pages that were cut out along the writing, and a little inside it.
         fields: Share of the pages on which a form has printed boxes for the characters, filled in or not.
         objects: Share of the sheets with something else at the border, which may hide some of the paper.
+        small: Share of the pages that are enlarged from a few pixels, such as icons.
         table: Share of the sheets that lie turned on something else, with its edges in the picture.
     """
 
@@ -91,6 +93,7 @@ class Pages:
     cut_out: float = 0.1
     fields: float = 0.2
     objects: float = 0.22
+    small: float = 0.1
     table: float = 0.15
 
     @torch.no_grad()
@@ -110,6 +113,7 @@ class Pages:
         is_clean, clean, photo = chance(n, 0.1, device), self._clean(ink, fields), self._photo(ink, fields)
         pages = torch.where(is_clean, self._surrounded(clean, ink).clamp(max=1), photo)
         pages[is_grain] = grain(int(is_grain.sum()), self.size, device)
+        pages = torch.where(chance(n, self.small, device), self._enlarged(pages, ink), pages)
         pages = self._letterbox(pages, is_inside, is_border)
         return PageBatch(pages[:, None], ink[:, None], owner, characters, is_inside)
 
@@ -199,6 +203,17 @@ class Pages:
         if is_on_table.any():  # a pattern can be drawn for one table or more
             tones[is_on_table] = on_a_table(tones[is_on_table], ink[is_on_table])
         return tones
+
+    def _enlarged(self, pages: torch.Tensor, ink: torch.Tensor) -> torch.Tensor:
+        """From a half to an eighth of their pixels along each side, but for those whose pen is too fine for it."""
+        n_pixels = self.size // int(torch.randint(2, 9, ()))
+        small, ink_left = (
+            F.interpolate(layer[:, None], (n_pixels, n_pixels), mode="bilinear", antialias=True)
+            for layer in (pages, ink)
+        )
+        is_left = ink_left.amax((2, 3)) >= ink.amax((1, 2))[:, None] * 0.8
+        enlarged = F.interpolate(small, (self.size, self.size), mode="bicubic")[:, 0].clamp(0, 1)
+        return torch.where(is_left[:, :, None], enlarged, pages)
 
     @staticmethod
     def _letterbox(pages: torch.Tensor, is_inside: torch.Tensor, is_border: torch.Tensor) -> torch.Tensor:
