@@ -260,6 +260,18 @@ def test_what_lies_around_a_sheet_is_no_ink(frames, share):
     assert ((without.pages - with_it.pages).abs() > 0.1).any(3).any(2).float().mean() > 0.5
 
 
+def test_pages_are_enlarged_from_a_few_pixels_where_their_pen_is_not_too_fine(frames):
+    pages = []
+    for small in (0, 1):
+        torch.manual_seed(0)
+        pages.append(only(small=small)(frames.repeat(4, 1, 1, 1)))
+    assert torch.equal(pages[0].ink, pages[1].ink)
+    is_enlarged = (pages[0].pages != pages[1].pages).flatten(1).any(1)
+    assert 0.2 < is_enlarged.float().mean() < 1
+    detail = [page.pages[is_enlarged].diff(dim=3).abs().amax((1, 2, 3)) for page in pages]
+    assert (detail[1] < detail[0]).float().mean() > 0.9
+
+
 def test_a_camera_blurs_and_adds_noise():
     torch.manual_seed(0)
     edge = torch.zeros(100, 64, 64)
