@@ -213,20 +213,13 @@ def _on_loop(line: Line, rows: torch.Tensor, place: torch.Tensor, angle: torch.T
     """(K, 2), row and column in pixels: where the loop of a zero lies, (K, 1) degrees above its right."""
     ink = line.frames[rows, place] > 0.5
     axis = (torch.arange(FRAME_SIZE, device=rows.device) + 0.5) / FRAME_SIZE - 0.5
-    spans = [torch.where(ink.any(across), axis, torch.nan) for across in (2, 1)]
-    first, last = (torch.stack([end(span) for span in spans], 1) for end in (_least, _most))
+    spans = [ink.any(across) for across in (2, 1)]
+    first = torch.stack([torch.where(span, axis, torch.inf).amin(1) for span in spans], 1)
+    last = torch.stack([torch.where(span, axis, -torch.inf).amax(1) for span in spans], 1)
     angle = angle.deg2rad()
     direction = torch.cat([-angle.sin(), angle.cos()], 1)
     middle = (first + last) / 2
     return line.centres[rows, place] + (middle + direction * (last - first) / 2) * line.side[rows, None]
-
-
-def _least(span: torch.Tensor) -> torch.Tensor:
-    return span.nan_to_num(torch.inf).amin(1)
-
-
-def _most(span: torch.Tensor) -> torch.Tensor:
-    return span.nan_to_num(-torch.inf).amax(1)
 
 
 def _slanted(frames: torch.Tensor) -> torch.Tensor:
