@@ -143,9 +143,9 @@ Training pictures:
 ## Limits
 
 It is meant for numbers by hand: drawn, scanned or photographed, on plain, ruled or squared paper. Signs between digits
-leave no character. Handwriting unlike that of its training pictures may be read worse. A letter that looks like a
-digit, such as O, l or S, is read as one, and so may be the sides of a form's boxes and circles that are as dark as the
-pen.
+leave no character. Handwriting unlike that of its training pictures may be read worse. What looks like a digit is read
+as one, such as the letters O, l and S, a circle around a digit and, where they are as dark as the pen, the sides of a
+form's boxes.
 """
 
 
