@@ -84,7 +84,7 @@ def spell(
     else:
         in_row = torch.zeros_like(in_row)
     share = torch.where(place == count[:, None] - 1, 0.5, 0.25)  # amounts end in a dash
-    is_mark = chance(n, 0.5, device)[:, 0] & (torch.rand(n, LONGEST, device=device) < share) & ~in_row
+    is_mark = chance(n, 0.65, device)[:, 0] & (torch.rand(n, LONGEST, device=device) < share) & ~in_row
     is_mark[:, 0] &= count > 1
     is_mark[:, 1] &= ~is_mark[:, 0]  # something is to be read in every line
     mark = n + torch.randint(len(marks), (n, LONGEST), device=device)

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from .drawing import FINE, canvas, curve
+from .mnist import FRAME_SIZE
 
 SEPARATORS = ("full stop", "comma", "dash", "equals sign", "apostrophe")
 
@@ -19,6 +20,9 @@ KINDS = (*SEPARATORS, *SIGNS)
 NOBODYS_DIGITS = ("equals sign", "number sign", "wave", "full stop and dash", "colon", "leaning strokes")
 """The kinds that are no digit when they are seen alone and enlarged, as a comma or a dash may be."""
 
+_COMMON = ("full stop", "comma", "dash")
+"""The kinds that stand in nearly every amount."""
+
 _OF_A_KIND = 13
 
 
@@ -30,10 +34,10 @@ def draw_marks(with_signs: bool = False) -> torch.Tensor:
     are also written as hands in a hurry do, with a hook or without lifting the pen.
 
     Returns:
-        float (M, 28, 28) in [0, 1], those of a kind as far apart as there are kinds.
+        float (M, 28, 28) in [0, 1], one of each kind after the other, and the common kinds more often.
     """
     random = np.random.default_rng(0)
-    kinds, drawn = KINDS if with_signs else SEPARATORS, []
+    kinds, drawn = (*KINDS, *_COMMON * 3) if with_signs else (*SEPARATORS, *_COMMON), []
     for number in range(len(kinds) * _OF_A_KIND):
         (sheet, draw), pen = canvas(), int(random.integers(6, 13))
         x, base, middle = 56, random.normal(92, 4), random.normal(56, 5)
@@ -82,6 +86,11 @@ def draw_marks(with_signs: bool = False) -> torch.Tensor:
                     draw.line([(x + apart + 5, middle - half * 0.7), (x + apart - 5, middle + half * 0.7)], 255, pen)
         drawn.append(np.asarray(sheet.reduce(FINE)))
     return torch.from_numpy(np.stack(drawn)).float() / 255
+
+
+def marks_of(kind: str) -> torch.Tensor:
+    """float (_OF_A_KIND, 28, 28) in [0, 1]: those of one of `KINDS`."""
+    return draw_marks(with_signs=True).view(_OF_A_KIND, -1, FRAME_SIZE, FRAME_SIZE)[:, KINDS.index(kind)]
 
 
 def _drawn(random: np.random.Generator, points: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -17,7 +17,7 @@ from PIL import Image, ImageFont, ImageOps
 from .custom import DAMAGE
 from .drawing import FINE, canvas, curve, pen
 from .errors import DataError
-from .marks import KINDS, NOBODYS_DIGITS, draw_marks
+from .marks import NOBODYS_DIGITS, marks_of
 from .mnist import FRAME_SIZE
 
 _NO_LABEL = -1
@@ -148,10 +148,8 @@ def _framed(random: np.random.Generator, sheet: Image.Image) -> Image.Image:
 
 def _mark(random: np.random.Generator) -> Image.Image:
     """What stands around an amount, enlarged: a number sign, an equals sign, a full stop and a dash."""
-    every = draw_marks(with_signs=True)
-    kind = KINDS.index(NOBODYS_DIGITS[random.integers(len(NOBODYS_DIGITS))])
-    mark = every[kind + len(KINDS) * random.integers(len(every) // len(KINDS))]
-    return _framed(random, Image.fromarray((mark * 255).byte().numpy()))
+    marks = marks_of(NOBODYS_DIGITS[random.integers(len(NOBODYS_DIGITS))])
+    return _framed(random, Image.fromarray((marks[random.integers(len(marks))] * 255).byte().numpy()))
 
 
 def _scribble(random: np.random.Generator) -> Image.Image:

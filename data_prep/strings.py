@@ -68,7 +68,7 @@ class Strings:
     underlined: float = 0.3
     ruled: float = 0.5
     dirty: float = 0.3
-    broken: float = 0.25
+    broken: float = 0.15
 
     @torch.no_grad()
     def __call__(self, frames: torch.Tensor, count: int) -> StringBatch:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import scan
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 
 from digit_model import DigitConfig, DigitForImageClassification, DigitImageProcessor, load_checkpoint
 from digit_model.modeling_digit import NO_LABEL, DigitFrame
@@ -130,6 +130,14 @@ def test_ink_that_is_found_where_there_is_none_teaches_that_it_is_no_label(model
         model(pages, labels=torch.full((10,), label), ink_labels=nothing).loss for label in (-100, NO_LABEL)
     )
     assert ink_alone + 1 < with_no_label
+
+
+def test_a_piece_of_a_rule_does_not_teach_that_a_plain_one_is_no_label(model, digits):
+    paper = Image.new("L", (400, 400), 230)
+    ImageDraw.Draw(paper).line([200, 100, 205, 300], fill=40, width=9)
+    page, nothing = pages_of([paper]), torch.zeros(1, 1, 128, 128)
+    losses = [model(page, labels=torch.tensor([label]), ink_labels=nothing).loss for label in (-100, NO_LABEL)]
+    assert losses[0] == losses[1]
 
 
 def test_frames_are_read_after_the_pages_of_a_batch(model, digits):

@@ -135,3 +135,12 @@ def test_a_fine_loop_is_a_zero_however_large_and_smooth(classifier, share):
     across, down = 200 * share * 0.75, 200 * share
     ImageDraw.Draw(paper).ellipse([200 - across, 200 - down, 200 + across, 200 + down], outline=60, width=5)
     assert classifier(paper)[0]["label"] == "0"
+
+
+@pytest.mark.parametrize("lean", [-40, -15, 0, 15, 60])
+@pytest.mark.parametrize("width", [4, 8, 20])
+def test_a_plain_stroke_is_a_one_that_is_answered(classifier, width, lean):
+    paper = Image.new("L", (400, 400), 255)
+    ImageDraw.Draw(paper).line([200 + lean, 80, 200 - lean, 320], fill=0, width=width)
+    answer = classifier(paper)[0]
+    assert answer["label"] == "1" and answer["score"] >= classifier.model.config.rejection_threshold
