@@ -73,7 +73,8 @@ class Pages:
         string: Share of the pages with two to ten characters in a row; of those with fields, three times as many.
         joined: Share of those with a row of zeros that are written in one stroke.
         columns: Share of those on which more such lines stand above and below, as in a column of figures.
-        straight: Share of the pages with straight lines of a pen, which end where a rule would go on.
+        straight: Share of the pages with straight lines of a pen, which end where a rule would go on, alone or added to
+            other writing.
         neighbour: Share of the pages with other writing cut off at the border.
         cut_out: Share of the pages that were cut out along the writing, and a little inside it.
         fields: Share of the pages on which a form has printed boxes for the characters, filled in or not.
@@ -88,7 +89,7 @@ class Pages:
     string: float = 0.15
     joined: float = 0.15
     columns: float = 0.3
-    straight: float = 0.12
+    straight: float = 0.24
     neighbour: float = 0.12
     cut_out: float = 0.1
     fields: float = 0.2
@@ -140,7 +141,8 @@ class Pages:
         ink[is_column] = _in_columns(ink[is_column], line.side[is_column])
         is_straight = torch.rand(n, device=device) < self.straight
         pen, extent = line.pen[is_straight].clamp(min=1.2), sheet.extent[is_straight]
-        ink[is_straight] = write_straight(pen, extent, self.size)
+        is_added = chance(len(pen), 0.5, device)  # as a foot, a bar or a line that crosses something out is
+        ink[is_straight] = torch.maximum(ink[is_straight] * is_added, write_straight(pen, extent, self.size))
         is_line = is_written & ~is_straight
         ink = ink * is_written[:, None, None]
         neighbours = self._neighbours(frames, line)

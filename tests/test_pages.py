@@ -141,6 +141,16 @@ def test_straight_lines_of_a_pen_are_ink_that_ends_on_the_page(frames):
     assert spans.min() < 40 and spans.max() > 100
 
 
+def test_straight_lines_are_added_to_half_of_the_characters_or_stand_alone(frames):
+    inks = []
+    for straight in (0, 1):
+        torch.manual_seed(0)
+        inks.append(only(straight=straight)(frames.repeat(20, 1, 1, 1)).ink[:, 0] > 0.5)
+    characters, lines = inks
+    kept = (characters & lines).sum((1, 2)) / characters.sum((1, 2))
+    assert 0.3 < (kept > 0.99).float().mean() < 0.7 and ((kept > 0.99) | (kept < 0.5)).float().mean() > 0.9
+
+
 def test_a_neighbour_is_ink_as_well(frames):
     torch.manual_seed(0)
     alone = only()(frames.repeat(4, 1, 1, 1)).ink
