@@ -21,7 +21,7 @@ from .modeling_digit import NO_LABEL
 NETWORKS = ("ink", "characters", "classifier")
 SHARP_SHARE = 0.5  # of the plain frames that are read as they are: warping blurs, and what is read in use is sharp
 OTHERS_RATE = 0.3  # AdamW's learning rate for all but the kernels, as a share of Muon's
-CHARACTERS_PER_STRING, NEIGHBOURS_PER_STRING = 4, 0.5  # that are read as frames, neighbours as if they were one
+CHARACTERS_PER_STRING, NEIGHBOURS_PER_STRING = 2, 0.5  # that are read as frames, neighbours as if they were one
 SMALL_PAGE = 96  # side of the pages in the first half of a run: 0.56 of the pixels, so more steps in the same time
 
 
