@@ -175,7 +175,7 @@ def desk(tmp_path_factory) -> Desk:
 def test_only_an_answer_that_was_given_can_be_called_right(desk, digits, tmp_path):
     letter = Image.new("L", (200, 200), 255)
     draw = ImageDraw.Draw(letter)
-    for stroke in [(50, 30, 50, 170), (50, 30, 150, 170), (150, 30, 150, 170)]:  # an N
+    for stroke in [(60, 30, 60, 170), (60, 30, 140, 30), (60, 100, 130, 100), (60, 170, 140, 170)]:  # an E
         draw.line(stroke, fill=20, width=12)
     for name, picture, can_be_right in (("digit", scan(digits[4]), True), ("letter", letter, False)):
         picture.save(tmp_path / f"{name}.png")
