@@ -17,7 +17,7 @@ from .mnist import FRAME_SIZE
 _STEM = "0,0 0,0 0,100 0,100"
 """The plainest 1 there is, which MNIST's people drew with a thick pen and hardly ever upright."""
 
-_STEMS = 0.5
+_STEM_SHARE = 0.5
 """Share of the ones that are no more than that, often as straight as if they were ruled."""
 
 # x to the right and y down, the digit from y 0 to 100; a point that is said twice is a corner; "/" lifts the pen
@@ -176,7 +176,7 @@ def written_in_other_hands(count: int, labels: list[str], seed: int = 0) -> tupl
     frames = np.empty((len(chosen), 1, FRAME_SIZE, FRAME_SIZE), dtype=np.uint8)
     for frame, index in zip(frames, chosen):
         styles = _STYLES[labels[index]]
-        is_stem = labels[index] == "1" and random.random() < _STEMS
+        is_stem = labels[index] == "1" and random.random() < _STEM_SHARE
         frame[0] = _written(random, _STEM, 0.5) if is_stem else _written(random, styles[random.integers(len(styles))])
     return torch.from_numpy(frames), torch.from_numpy(chosen)
 
