@@ -17,6 +17,8 @@ LONGEST = 10
 DIGIT_HEIGHT = 20 / FRAME_SIZE
 """Of a digit, as a share of its frame's side."""
 
+_TAILS = 0.4  # of the rows of zeros in one stroke, in which the pen goes on after the last one
+
 _TONES = 1024
 
 
@@ -192,7 +194,10 @@ def _darkest(written: torch.Tensor, number: torch.Tensor, rows: torch.Tensor, n:
 
 
 def _joins(line: Line, shape: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The stroke (K, H, W) from each zero to the next one, the place that each half belongs to, and its page (K,)."""
+    """
+    The stroke (K, H, W) from each zero to the next one, and some from a row's last one on to nowhere, the place that
+    each half belongs to, 0 for none, and its page (K,).
+    """
     rows, first = line.joined.nonzero(as_tuple=True)
     side = line.side[rows]
     k, device = len(rows), rows.device
@@ -206,7 +211,24 @@ def _joins(line: Line, shape: tuple[int, int]) -> tuple[torch.Tensor, torch.Tens
     )
     pen = torch.where(line.pen[rows] > 0, line.pen[rows], 0.07 * side)
     is_next = torch.arange(shape[1], device=device) + 0.5 > between[:, 1:]
-    return (pen[:, None, None] / 2 - distance + 0.5).clamp(0, 1), (first[:, None] + 1 + is_next)[:, None], rows
+    ink, number = (pen[:, None, None] / 2 - distance + 0.5).clamp(0, 1), (first[:, None] + 1 + is_next)[:, None]
+    tails, of_row = _tails(line, shape)
+    nobodys = number.new_zeros(len(of_row), 1, shape[1])
+    order = torch.cat([rows, of_row]).argsort(stable=True)
+    return torch.cat([ink, tails])[order], torch.cat([number, nobodys])[order], torch.cat([rows, of_row])[order]
+
+
+def _tails(line: Line, shape: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """The strokes (K, H, W) with which the pen leaves the last zero of some rows, and their pages."""
+    is_last = F.pad(line.joined[:, :-1] & ~line.joined[:, 1:], (1, 0))
+    is_free = F.pad(line.characters[:, 1:], (0, 1), value=-2) < 0
+    has_tail = torch.rand(is_last.shape, device=is_last.device) < _TAILS
+    rows, place = (is_last & is_free & has_tail).nonzero(as_tuple=True)
+    k, device, side = len(rows), rows.device, line.side[rows, None]
+    start = _on_loop(line, rows, place, uniform(k, 10, 70, device)[:, 0])
+    step = torch.cat([uniform(k, -0.35, 0.1, device)[:, 0], uniform(k, 0.25, 0.7, device)[:, 0]], 1) * side
+    pen = torch.where(line.pen[rows] > 0, line.pen[rows], 0.07 * side[:, 0])
+    return (pen[:, None, None] / 2 - distance_to_segment(start, step, shape) + 0.5).clamp(0, 1), rows
 
 
 def _on_loop(line: Line, rows: torch.Tensor, place: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:

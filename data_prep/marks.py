@@ -23,6 +23,9 @@ NOBODYS_DIGITS = ("equals sign", "number sign", "wave", "full stop and dash", "c
 _COMMON = ("full stop", "comma", "dash")
 """The kinds that stand in nearly every amount."""
 
+_ENDINGS = ("full stop and dash", "equals sign")
+"""The kinds that end many amounts, so that no figure can be added."""
+
 _OF_A_KIND = 13
 
 
@@ -37,12 +40,13 @@ def draw_marks(with_signs: bool = False) -> torch.Tensor:
         float (M, 28, 28) in [0, 1], one of each kind after the other, and the common kinds more often.
     """
     random = np.random.default_rng(0)
-    kinds, drawn = (*KINDS, *_COMMON * 3) if with_signs else (*SEPARATORS, *_COMMON), []
+    kinds, drawn = (*KINDS, *_COMMON * 3, *_ENDINGS * 2) if with_signs else (*SEPARATORS, *_COMMON), []
     for number in range(len(kinds) * _OF_A_KIND):
         (sheet, draw), pen = canvas(), int(random.integers(6, 13))
         x, base, middle = 56, random.normal(92, 4), random.normal(56, 5)
         half = random.uniform(10, 26)
-        dash = [(x - half, middle + random.normal(0, 2)), (x + half, middle + random.normal(0, 2))]
+        rise = half * random.normal(0.15, 0.2)
+        dash = [(x - half, middle + rise), (x + half, middle - rise)]
         match kinds[number % len(kinds)]:
             case "full stop":
                 draw.ellipse([x - pen / 2, base - pen / 2, x + pen / 2, base + pen / 2], fill=255)
@@ -74,9 +78,11 @@ def draw_marks(with_signs: bool = False) -> torch.Tensor:
                 hook = (x + half - random.uniform(2, 10), middle + random.uniform(-14, 14))
                 draw.line(_drawn(random, [dash[0], dash[0], dash[1], hook, hook]), 255, pen, joint="curve")
             case "full stop and dash":
-                tail = (x - half - 8 - random.uniform(0, 8), base + random.uniform(0, 10))
-                draw.line([(x - half - 8, base - 4), tail], 255, pen)
-                draw.line(dash, 255, pen)
+                stop = x - half + random.uniform(-14, half)  # to the left of the dash, or under it
+                tail = (stop - random.uniform(0, 8), base + random.uniform(0, 10))
+                draw.line([(stop, base - 4), tail], 255, pen)
+                raised = random.uniform(-4, 24)
+                draw.line([(x, y - raised) for x, y in dash], 255, pen)
             case "colon":
                 for row in (-1, 1):
                     y, short = middle + row * random.uniform(7, 14), random.uniform(0, 8)
