@@ -38,7 +38,7 @@ def test_what_is_left_of_the_boxes_of_a_form_is_a_mark(frames, monkeypatch):
     assert ((form == MARK) & (blank == 0)).flatten(1).any(1).float().mean() > 0.4
 
 
-def test_zeros_are_joined_by_a_stroke_of_which_each_owns_a_half(frames):
+def test_rows_of_zeros_are_written_in_some_of_the_numbers(frames):
     assert lines._is_zero(frames[:, 0]).tolist() == [True] + [False] * 9
     zeros = []
     for joined in (0, 1):
@@ -46,19 +46,36 @@ def test_zeros_are_joined_by_a_stroke_of_which_each_owns_a_half(frames):
         zeros.append((Strings(joined=joined)(frames, 60).frames == 0).float().mean())
     assert zeros[1] > 2 * zeros[0]
 
-    bars = torch.zeros(1, LONGEST, 28, 28)
-    bars[:, :2] = frames[0, 0]
-    places = torch.arange(LONGEST)
+
+def owners_of_two_zeros(frames: torch.Tensor, joined: bool, beside: int = -2) -> torch.Tensor:
+    """Whose ink two zeros are, and what stands to the right of them, if it is shown at all."""
+    places, written = torch.arange(LONGEST), torch.zeros(1, LONGEST, 28, 28)
+    written[:, :2] = frames[0, 0]
     centres = torch.stack([torch.full((LONGEST,), 64.0), 40.0 + 50 * places], 1)[None]
     characters = torch.where(places < 2, 0, -2)[None]
-    owners = []
-    for joined in (False, True):
-        torch.manual_seed(0)
-        line = Line(characters, bars, centres, torch.tensor([56.0]), torch.tensor([4.0]), (places < 1)[None] & joined)
-        owners.append(write_line(line, (128, 128))[1][0])
-    stroke = (owners[0] == 0) & (owners[1] != 0)
+    characters[:, 2] = beside
+    line = Line(characters, written, centres, torch.tensor([56.0]), torch.tensor([4.0]), (places < 1)[None] & joined)
+    torch.manual_seed(0)
+    return write_line(line, (128, 160))[1][0]
+
+
+def test_zeros_are_joined_by_a_stroke_of_which_each_owns_a_half(frames, monkeypatch):
+    monkeypatch.setattr(lines, "_TAILS", 0)
+    apart, joined = (owners_of_two_zeros(frames, joined) for joined in (False, True))
+    stroke = (apart == 0) & (joined != 0)
     assert stroke.any(0).nonzero().diff(dim=0).max() == 1 and stroke.sum() > 20
-    assert set(owners[1][stroke].tolist()) == {1, 2}
+    assert set(joined[stroke].tolist()) == {1, 2}
+
+
+@pytest.mark.parametrize("beside, is_free", [(-2, True), (-1, True), (5, False)], ids=["nothing", "a mark", "a digit"])
+def test_the_tail_of_a_rows_last_zero_belongs_to_nobody_and_reaches_into_no_digit(frames, monkeypatch, beside, is_free):
+    owners = []
+    for share in (0, 1):
+        monkeypatch.setattr(lines, "_TAILS", share)
+        owners.append(owners_of_two_zeros(frames, True, beside))
+    tail = (owners[0] == 0) & (owners[1] != 0)
+    assert tail.any() == is_free and (owners[1][tail] == MARK).all()
+    assert not tail.any() or tail.nonzero()[:, 1].min() >= 90
 
 
 def test_characters_follow_one_another_from_left_to_right_and_line_by_line(batch):
