@@ -121,6 +121,24 @@ def test_separators_leave_no_character(reader, digits, line):
     assert best_text(reader(page_of(digits, line))) == "".join(filter(str.isdigit, line))
 
 
+def closed(page: Image.Image, pen: int, rise: int, lines: list[int], stop: bool) -> Image.Image:
+    """A page of two empty places at its end, with the lines there that close an amount so that nothing can be added."""
+    draw, x, base = ImageDraw.Draw(page), page.width - 86, 61
+    if stop:
+        draw.ellipse([x - pen, base - pen, x + pen, base + pen], fill=40)
+    for y in lines:
+        draw.line([(x, y), (x + 26, y - rise)], fill=40, width=pen)
+    return page
+
+
+@pytest.mark.parametrize("lines, stop", [([43], True), ([31], True), ([38, 48], False)], ids=[".-", ".\N{MACRON}", "="])
+def test_what_closes_an_amount_is_no_digit(reader, digits, lines, stop):
+    written = [(text, pen, rise) for text in ("1080", "250", "9068") for pen in (2, 3, 5) for rise in (0, 4, 9)]
+    pages = [closed(page_of(digits, f"{text}  "), pen, rise, lines, stop) for text, pen, rise in written]
+    read = [best_text(reading) for reading in reader(pages, batch_size=16)]
+    assert sum(text == found for (text, *_), found in zip(written, read)) >= 24
+
+
 def test_white_on_black_and_transparent_numbers_are_read(reader, digits):
     page = page_of(digits, "4710")
     transparent = Image.merge("RGBA", [Image.new("L", page.size)] * 3 + [ImageOps.invert(page)])
