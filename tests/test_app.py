@@ -151,6 +151,7 @@ def test_a_drawn_number_is_read_and_its_answer_seen_without_scrolling(visit, dev
     assert box["y"] + box["height"] <= device["viewport"]["height"]
 
 
+@pytest.mark.slow
 def test_undo_takes_the_last_stroke_back(visit):
     page = visit()
     draw(page, "4")
@@ -298,6 +299,7 @@ def test_the_theme_can_be_changed(visit):
     assert page.evaluate(ground) != light
 
 
+@pytest.mark.slow
 def test_nothing_is_wider_than_a_small_phone_and_all_controls_have_names(visit):
     page = visit(PHONE | {"viewport": {"width": 360, "height": 740}})
     draw(page, "42")

@@ -60,6 +60,7 @@ def pushed(user, tmp_path_factory):
     return output
 
 
+@pytest.mark.slow
 def test_a_pushed_model_is_whole(hub, pushed):
     files = hub.files("me/digit")
     wanted = {"config.json", "model.safetensors", "preprocessor_config.json", "README.md", "results.json"}
@@ -69,6 +70,7 @@ def test_a_pushed_model_is_whole(hub, pushed):
     assert config["auto_map"] and set(config["custom_pipelines"]) == {"image-classification", "number-reading"}
 
 
+@pytest.mark.slow
 def test_the_pushed_card_is_valid_and_says_what_was_measured(hub, pushed, monkeypatch):
     card, results = (
         ModelCard(hub.files("me/digit")["README.md"].decode()),
@@ -89,6 +91,7 @@ def test_a_repository_that_is_deleted_is_gone(hub, user):
     assert done.stdout.split() == ["True", "False"], done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["license", "tags", "dataset"])
 def test_a_card_that_is_not_valid_is_refused(hub, pushed, monkeypatch, fault):
     card = ModelCard(hub.files("me/digit")["README.md"].decode())

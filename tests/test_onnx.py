@@ -21,6 +21,7 @@ def session(tmp_path_factory):
     return onnxruntime.InferenceSession(str(file))
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_pytorch_for_any_number_of_pages(session, digits):
     model, processor = load_checkpoint()
     pictures = [photo_of(digits, str(number)) for number in range(10)] + [scan(digits[3], side=400)]
@@ -33,12 +34,14 @@ def test_scores_are_those_of_pytorch_for_any_number_of_pages(session, digits):
     assert (expected.argmax(1)[:10] == np.arange(10)).mean() > 0.7
 
 
+@pytest.mark.slow
 def test_a_page_without_ink_gives_every_label_the_same_score(session):
     side = session.get_inputs()[0].shape[-1]
     (scores,) = session.run(None, {"pixel_values": np.full((1, 1, side, side), 0.8, dtype=np.float32)})
     np.testing.assert_allclose(scores, 0.1, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_file_knows_its_labels_and_threshold(session):
     properties = session.get_modelmeta().custom_metadata_map
     config = json.loads((PRETRAINED / "config.json").read_text())
