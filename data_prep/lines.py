@@ -178,7 +178,8 @@ def write_line(line: Line, shape: tuple[int, int]) -> tuple[torch.Tensor, torch.
     number = torch.where(line.characters >= 0, torch.arange(1, places + 1, device=written.device), 0)[rows, where]
     both = _darkest(written, number[:, None, None], rows, n)
     if line.joined.any():
-        both = torch.maximum(both, _darkest(*_joins(line, shape), n))
+        for strokes in (_joins(line, shape), _tails(line, shape)):
+            both = torch.maximum(both, _darkest(*strokes, n))
     ink, owner = both // _TONES / _TONES, (both % _TONES).long()
     owner = torch.where(owner == 0, -1, owner)
     return ink, owner * (ink >= 0.5)
@@ -194,10 +195,7 @@ def _darkest(written: torch.Tensor, number: torch.Tensor, rows: torch.Tensor, n:
 
 
 def _joins(line: Line, shape: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """
-    The stroke (K, H, W) from each zero to the next one, and some from a row's last one on to nowhere, the place that
-    each half belongs to, 0 for none, and its page (K,).
-    """
+    """The stroke (K, H, W) from each zero to the next one, the place that each half belongs to, and its page (K,)."""
     rows, first = line.joined.nonzero(as_tuple=True)
     side = line.side[rows]
     k, device = len(rows), rows.device
@@ -209,17 +207,12 @@ def _joins(line: Line, shape: tuple[int, int]) -> tuple[torch.Tensor, torch.Tens
         distance_to_segment(from_right, between - from_right, shape),
         distance_to_segment(between, to_left - between, shape),
     )
-    pen = torch.where(line.pen[rows] > 0, line.pen[rows], 0.07 * side)
     is_next = torch.arange(shape[1], device=device) + 0.5 > between[:, 1:]
-    ink, number = (pen[:, None, None] / 2 - distance + 0.5).clamp(0, 1), (first[:, None] + 1 + is_next)[:, None]
-    tails, of_row = _tails(line, shape)
-    nobodys = number.new_zeros(len(of_row), 1, shape[1])
-    order = torch.cat([rows, of_row]).argsort(stable=True)
-    return torch.cat([ink, tails])[order], torch.cat([number, nobodys])[order], torch.cat([rows, of_row])[order]
+    return _penned(line, rows, distance), (first[:, None] + 1 + is_next)[:, None], rows
 
 
-def _tails(line: Line, shape: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """The strokes (K, H, W) with which the pen leaves the last zero of some rows, and their pages."""
+def _tails(line: Line, shape: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The stroke (K, H, W) with which the pen leaves some rows of zeros, 0 for whose it is, and its page (K,)."""
     is_last = F.pad(line.joined[:, :-1] & ~line.joined[:, 1:], (1, 0))
     is_free = F.pad(line.characters[:, 1:], (0, 1), value=-2) < 0
     has_tail = torch.rand(is_last.shape, device=is_last.device) < _TAILS
@@ -227,8 +220,13 @@ def _tails(line: Line, shape: tuple[int, int]) -> tuple[torch.Tensor, torch.Tens
     k, device, side = len(rows), rows.device, line.side[rows, None]
     start = _on_loop(line, rows, place, uniform(k, 10, 70, device)[:, 0])
     step = torch.cat([uniform(k, -0.35, 0.1, device)[:, 0], uniform(k, 0.25, 0.7, device)[:, 0]], 1) * side
-    pen = torch.where(line.pen[rows] > 0, line.pen[rows], 0.07 * side[:, 0])
-    return (pen[:, None, None] / 2 - distance_to_segment(start, step, shape) + 0.5).clamp(0, 1), rows
+    return _penned(line, rows, distance_to_segment(start, step, shape)), rows.new_zeros(k, 1, 1), rows
+
+
+def _penned(line: Line, rows: torch.Tensor, distance: torch.Tensor) -> torch.Tensor:
+    """(K, H, W) in [0, 1]: the ink of each page's pen that far from its middle."""
+    pen = torch.where(line.pen[rows] > 0, line.pen[rows], 0.07 * line.side[rows])
+    return (pen[:, None, None] / 2 - distance + 0.5).clamp(0, 1)
 
 
 def _on_loop(line: Line, rows: torch.Tensor, place: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
