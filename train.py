@@ -301,6 +301,8 @@ def search_hyperparameters(new_trainer: partial, model: DigitForImageClassificat
 
 
 def _search(trainer: DigitTrainer) -> BestRun:
+    from optuna.samplers import TPESampler  # which is not needed for anything else
+
     args = trainer.args
     return trainer.hyperparameter_search(
         backend="optuna",
@@ -311,6 +313,7 @@ def _search(trainer: DigitTrainer) -> BestRun:
             "weight_decay": trial.suggest_float("weight_decay", 1e-3, 0.2, log=True),
         },
         compute_objective=lambda metrics: metrics[args.metric_for_best_model],
+        sampler=TPESampler(seed=args.seed),
     )
 
 

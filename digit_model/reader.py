@@ -131,7 +131,8 @@ def default_processes(files: list[str], device: str | None) -> int:
     """One for every CPU where there are pictures enough for them all; one where something faster than CPUs reads."""
     if device not in (None, "cpu") or (device is None and torch.accelerator.is_available()):
         return 1
-    return max(1, min(os.cpu_count(), len(files) // _ENOUGH))
+    cpus = getattr(os, "process_cpu_count", os.cpu_count)()  # from Python 3.13 on, those that this process may use
+    return max(1, min(cpus, len(files) // _ENOUGH))
 
 
 def read_in_processes(reader: NumberReader, files: list[str], processes: int) -> Iterator[dict]:

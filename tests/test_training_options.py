@@ -42,6 +42,7 @@ def test_seeds_give_their_mean_and_spread_and_the_average_of_their_weights(tmp_p
 
 @pytest.mark.slow
 def test_a_search_trains_with_the_best_it_found(tmp_path, monkeypatch):
+    again = tmp_path / "again"
     options = ["--max_steps", "2", "--hyperparameter_search", "2"]
     call(main, *SMALL, *options, "--output_dir", tmp_path)
     (run,) = results_of(tmp_path)["runs"]
@@ -49,6 +50,8 @@ def test_a_search_trains_with_the_best_it_found(tmp_path, monkeypatch):
     assert "found by a search" in (tmp_path / "README.md").read_text()
     used = torch.load(tmp_path / "training_args.bin", weights_only=False)
     assert used.learning_rate == run["found"]["learning_rate"]
+    call(main, *SMALL, *options, "--output_dir", again)
+    assert results_of(again)["runs"][0]["found"] == run["found"]
     monkeypatch.setattr("train._search", None)
     call(main, *SMALL, *options, "--output_dir", tmp_path, "--resume_from_checkpoint")
     assert results_of(tmp_path)["runs"][0]["found"] == run["found"]
