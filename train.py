@@ -198,7 +198,7 @@ class DigitTrainingArguments(TrainingArguments):
 
 
 NOT_DIGITS_SHARE = 0.2  # letters, symbols and scribbles for every training picture
-HANDS_SHARE = 0.15  # digits in the hands of other countries, for every training picture
+HANDS_SHARE = 0.2  # digits in the hands of other countries, for every training picture
 TABLET_SHARE = 0.13  # digits that were written on a tablet, for every training picture
 VALIDATION_NOT_DIGITS = 500
 VALIDATION_PAGES = 2000
