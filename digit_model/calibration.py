@@ -14,6 +14,7 @@ from .pipeline_digit import NumberReadingPipeline, certainties
 from .results import to_scores
 
 _BATCH_SIZE = 32
+_ROUNDING = 1e-4  # by which a score differs, at most, in another batch or on another device
 
 
 def fit_temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
@@ -42,7 +43,7 @@ def fit_threshold(scores: list[np.ndarray], answered: float = 0.01) -> float:
         answered: The share that may still be answered, in [0, 1).
     """
     highest_refused = [np.sort(each)[-1 - int(answered * len(each))] for each in scores]
-    return max(float(np.nextafter(score, score.dtype.type(1))) for score in highest_refused)
+    return min(float(max(highest_refused)) + _ROUNDING, 1.0)
 
 
 def calibrate(trainer: Trainer, digits: dict[str, Dataset], not_digits: list[Dataset]) -> dict[str, float]:

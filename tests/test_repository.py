@@ -61,7 +61,7 @@ def test_what_is_imported_is_required(package):
     ours = {"digit_model", "data_prep", "train", "app"}
     names = {"PIL": "pillow", "pillow_heif": "pillow-heif", "sklearn": "scikit-learn"}
     required = set(re.findall(r"^([A-Za-z0-9_-]+)\S*>=", (ROOT / "requirements.txt").read_text(), re.MULTILINE))
-    optional = {"onnx", "onnxruntime"}  # digit_model.onnx_runtime says how to install them
+    optional = {"onnx", "onnxruntime", "optuna"}  # those who need one are told how to install it
     third_party = imports_of(package) - ours - optional - set(sys.stdlib_module_names)
     assert {names.get(name, name) for name in third_party} <= required
 
