@@ -156,6 +156,17 @@ def test_white_on_black_and_transparent_numbers_are_read(reader, digits):
     assert reader(transparent)["text"] == "4710"
 
 
+@pytest.mark.parametrize(
+    "lean",
+    [10, pytest.param(0, marks=pytest.mark.xfail(strict=True, reason="not reached yet: it is taken for a rule"))],
+)
+def test_a_long_straight_stroke_beside_a_digit_is_a_one(reader, digits, lean):
+    page = Image.new("L", (400, 400), 255)
+    page.paste(0, (130, 60), digits[2].resize((280, 280), Image.Resampling.BICUBIC))
+    ImageDraw.Draw(page).line([(90 + lean, 45), (90 - lean, 355)], fill=0, width=30)
+    assert best_text(reader(page)) == "12"
+
+
 def test_lines_are_read_from_top_to_bottom(reader, digits):
     assert best_text(reader(page_of(digits, "1203", "45", "97"))) == "1203\n45\n97"
 
