@@ -5,11 +5,12 @@ from pathlib import Path
 from PIL import Image
 
 from .errors import ReaderError
+from .image_processing_digit import pages_of
 
 
 def find_pictures(places: list[str]) -> list[str]:
     """
-    Files as they are, and every picture in folders and those within, by name.
+    Files as they are, and every picture in folders and those within, by name; of a file of several pages, each page.
 
     Raises:
         ReaderError: If a folder has no picture. A file that does not exist is kept, and becomes a row with its error.
@@ -17,13 +18,13 @@ def find_pictures(places: list[str]) -> list[str]:
     found = []
     for place in map(Path, places):
         if place.is_dir():
-            inside = [str(path) for path in pictures_in(place)]
+            inside = pictures_in(place)
             if not inside:
                 raise ReaderError(f"The folder {place} holds no pictures; name one that does.")
             found += inside
         else:
-            found.append(str(place))
-    return found
+            found.append(place)
+    return [page for file in found for page in pages_of(file)]
 
 
 def pictures_in(folder: Path) -> list[Path]:

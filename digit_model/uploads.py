@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 
+from PIL import Image
+
 from .archives import name_of
 from .errors import first_line
-from .image_processing_digit import UnreadableImageError
+from .image_processing_digit import TIFF_SUFFIXES, UnreadableImageError, count_pages, pages_of
 
 DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, EOFError, ValueError)
 """What unpacking a damaged or an encrypted archive may raise."""
@@ -22,15 +24,19 @@ MAX_MEMBER_BYTES = 20 * 2**20
 MAX_ARCHIVE_BYTES = 500 * 2**20
 """Largest archive, unpacked."""
 
+Brought = str | BytesIO | Image.Image | UnreadableImageError
+"""A picture that somebody brought, or why there is none."""
 
-def brought_pictures(paths: list[str]) -> Iterator[tuple[str, str | BytesIO | UnreadableImageError]]:
+
+def brought_pictures(paths: list[str]) -> Iterator[tuple[str, Brought]]:
     """
-    Names and pictures: files as they are, those in archives as bytes, one at a time. What is refused comes with its
-    reason in place of a picture.
+    Names and pictures: files as they are, those in archives as bytes, one at a time; of a file of several pages, each
+    page. What is refused comes with its reason in place of a picture.
     """
     left = MAX_PICTURES
-    for path in map(Path, paths):
-        for name, picture in _members(path) if zipfile.is_zipfile(path) else [(path.name, str(path))]:
+    for path in paths:
+        loose = ((Path(page).name, page) for page in pages_of(path))
+        for name, picture in _members(Path(path)) if zipfile.is_zipfile(path) else loose:
             if left == 0:
                 yield name, UnreadableImageError(f"{MAX_PICTURES:,} pictures were read; bring the others another time.")
                 return
@@ -39,7 +45,7 @@ def brought_pictures(paths: list[str]) -> Iterator[tuple[str, str | BytesIO | Un
 
 
 def count_pictures(paths: list[str]) -> int:
-    """How many of them `brought_pictures` gives, at most, for a progress bar."""
+    """How many of them `brought_pictures` gives, for a progress bar, if those in archives have one page each."""
     return min(MAX_PICTURES, sum(map(_count, paths)))
 
 
@@ -48,10 +54,10 @@ def _count(path: str) -> int:
         with zipfile.ZipFile(path) as archive:
             return max(1, sum(map(_is_content, archive.infolist())))
     except (zipfile.BadZipFile, OSError, ValueError):
-        return 1
+        return len(pages_of(path))
 
 
-def _members(path: Path) -> Iterator[tuple[str, BytesIO | UnreadableImageError]]:
+def _members(path: Path) -> Iterator[tuple[str, Brought]]:
     try:
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.infolist() if _is_content(member)]
@@ -65,9 +71,28 @@ def _members(path: Path) -> Iterator[tuple[str, BytesIO | UnreadableImageError]]
                 if member.file_size > MAX_MEMBER_BYTES:
                     yield name, UnreadableImageError(f"{name} has more than {MAX_MEMBER_BYTES >> 20} MB.")
                 else:
-                    yield name, _unpacked(archive, member, name)
+                    yield from _pages(name, _unpacked(archive, member, name))
     except DAMAGE as error:
         yield path.name, _not_unpacked(path.name, error)
+
+
+def _pages(name: str, picture: BytesIO | UnreadableImageError) -> Iterator[tuple[str, Brought]]:
+    is_scan = isinstance(picture, BytesIO) and PurePosixPath(name).suffix.lower() in TIFF_SUFFIXES
+    count = count_pages(picture) if is_scan else 1
+    if count == 1:
+        yield name, picture
+        return
+    for page in range(1, count + 1):
+        yield f"{name}#page={page}", _opened_at(page, BytesIO(picture.getvalue()), name)
+
+
+def _opened_at(page: int, scan: BytesIO, name: str) -> Image.Image | UnreadableImageError:
+    try:
+        image = Image.open(scan)
+        image.seek(page - 1)
+        return image
+    except (*DAMAGE, Image.DecompressionBombError) as error:
+        return UnreadableImageError(f"Page {page} of {name} cannot be read ({first_line(error)}).")
 
 
 def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> BytesIO | UnreadableImageError:

@@ -125,6 +125,16 @@ def test_an_animation_shows_its_first_picture(digits):
     assert np.abs(page_of(Image.open(file)) - page_of(scan(digits[2]))).mean() < 0.02
 
 
+def test_a_page_of_a_scan_is_named_after_its_file(tmp_path, digits):
+    pages = [scan(digits[digit]) for digit in (2, 8)]
+    pages[0].save(tmp_path / "scan.tif", save_all=True, append_images=pages[1:])
+    for number, page in enumerate(pages, start=1):
+        assert np.array_equal(page_of(f"{tmp_path}/scan.tif#page={number}"), page_of(page))
+    assert np.array_equal(page_of(str(tmp_path / "scan.tif")), page_of(pages[0]))
+    with pytest.raises(UnreadableImageError, match="scan.tif#page=3 cannot be read"):
+        page_of(f"{tmp_path}/scan.tif#page=3")
+
+
 def test_a_processor_survives_saving(tmp_path, digits):
     DigitImageProcessor(size={"height": 64, "width": 64}).save_pretrained(tmp_path)
     loaded = DigitImageProcessor.from_pretrained(tmp_path)

@@ -184,6 +184,20 @@ def test_damaged_exif_counts_as_none(digits, tmp_path, capsys):
     assert ",42," in capsys.readouterr().out
 
 
+def test_every_page_of_a_scan_is_a_row_and_one_that_is_too_large_says_so(digits, tmp_path):
+    pages = [page_of(digits, "12"), Image.new("1", (12_000, 9_000)), page_of(digits, "90")]
+    pages[0].save(tmp_path / "scan.tif", save_all=True, append_images=pages[1:], compression="tiff_deflate")
+    pages[0].save(tmp_path / "single.tif")
+    table = tmp_path / "numbers.csv"
+    for resumed in ([], ["--resume"]):
+        sentence = last_words(main, "read", tmp_path, "--csv", table, "--quiet", *resumed)
+        assert sentence == "1 of 4 pictures could not be read; their rows say why."
+    rows = rows_of(table)
+    names = ["scan.tif#page=1", "scan.tif#page=2", "scan.tif#page=3", "single.tif"]
+    assert [row["file"] for row in rows] == [str(tmp_path / name) for name in names]
+    assert [row["text"] for row in rows] == ["12", "", "90", "12"] and "100,000,000" in rows[1]["error"]
+
+
 @pytest.mark.slow
 def test_ray_gives_the_same_rows_as_a_map_over_shards(folder):
     ray = pytest.importorskip("ray", reason="pip install 'ray[data]' to read on several machines")

@@ -7,8 +7,10 @@ import zipfile
 
 import pytest
 from conftest import scan
+from PIL import Image
 
 from digit_model import UnreadableImageError
+from digit_model.image_processing_digit import open_image
 from digit_model.uploads import MAX_MEMBER_BYTES, MAX_PICTURES, brought_pictures
 
 
@@ -46,6 +48,18 @@ def test_files_and_members_come_in_order_by_their_names(archive, digits, tmp_pat
     brought = list(brought_pictures([str(tmp_path / "one.png"), scans]))
     assert [name for name, _ in brought] == ["one.png", "2.png", "3.png"]
     assert brought[1][1].getvalue() == png(scan(digits[2]))
+
+
+def test_every_page_of_a_scan_is_a_picture_loose_or_in_an_archive(archive, digits, tmp_path):
+    pages = [scan(digits[digit]) for digit in (4, 7)] + [Image.new("1", (20_000, 20_000))]
+    pages[0].save(tmp_path / "scan.tif", save_all=True, append_images=pages[1:], compression="tiff_deflate")
+    for path in (str(tmp_path / "scan.tif"), archive({"a/scan.tif": (tmp_path / "scan.tif").read_bytes()})):
+        brought = list(brought_pictures([path]))
+        assert [name for name, _ in brought] == [f"scan.tif#page={page}" for page in (1, 2, 3)]
+        for page, (_, picture) in zip(pages[:2], brought):
+            assert open_image(picture).tobytes() == page.tobytes()
+        with pytest.raises(UnreadableImageError, match="20000 x 20000 pixels"):
+            open_image(brought[2][1])
 
 
 def test_names_that_point_elsewhere_write_nothing_there(archive, tmp_path):
