@@ -32,6 +32,9 @@ SHRINK_UP_TO = 3
 MIN_SIDE = 4
 """In pixels; nothing can be read from less."""
 
+MAX_PAGES = 10_000
+"""Of a file; more are no scan, but made to keep a reader busy."""
+
 TIFF_SUFFIXES = (".tif", ".tiff")
 """Of the files that may have several pages."""
 
@@ -79,7 +82,7 @@ def open_image(source: str | Path | BytesIO | Image.Image, draft_side: int | Non
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS says what is too large
             image = source if is_open else Image.open(_fetch(source) if isinstance(source, str) else source)
             if page > 1:
-                image.seek(page - 1)
+                turn_to(page, image)
             if draft_side and not is_open:
                 shrink = max(1, max(image.size) / draft_side)
                 image.draft(None, tuple(max(MIN_SIDE, int(side / shrink)) for side in image.size))
@@ -107,13 +110,45 @@ def pages_of(path: str | Path) -> list[str]:
 
 
 def count_pages(file: str | Path | BytesIO) -> int:
-    """How many pages a file has; 1 of a damaged one, of which `open_image` says what is wrong with it."""
+    """How many pages a file has, up to `MAX_PAGES`. One that is damaged counts, and is the last that can be found."""
     try:
         with warnings.catch_warnings(), Image.open(file) as image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return image.n_frames if image.format == "TIFF" else 1  # several frames of another kind are one that moves
-    except DAMAGE:
+            return _count(image) if image.format == "TIFF" else 1  # several frames of another kind are one that moves
+    except DAMAGE:  # of which `open_image` says what is wrong
         return 1
+
+
+def _count(image: Image.Image) -> int:
+    for page in range(2, MAX_PAGES + 1):
+        try:
+            turn_to(page, image)
+        except EOFError:
+            return page - 1
+        except Image.DecompressionBombError:
+            continue
+        except OSError:
+            return page
+    return MAX_PAGES
+
+
+def turn_to(page: int, image: Image.Image) -> None:
+    """
+    Args:
+        page: From 1 on.
+        image: The one that is to show it.
+
+    Raises:
+        EOFError: If there is no such page.
+        OSError: If it is damaged.
+        PIL.Image.DecompressionBombError: If it is far above `MAX_PIXELS`.
+    """
+    try:
+        image.seek(page - 1)
+    except (EOFError, Image.DecompressionBombError):
+        raise
+    except Exception as error:  # Pillow raises nearly anything over a damaged page
+        raise OSError(f"page {page} is damaged") from error
 
 
 def _page_of(source: object) -> tuple[object, int]:

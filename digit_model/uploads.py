@@ -10,7 +10,7 @@ from PIL import Image
 
 from .archives import name_of
 from .errors import first_line
-from .image_processing_digit import TIFF_SUFFIXES, UnreadableImageError, count_pages, pages_of
+from .image_processing_digit import TIFF_SUFFIXES, UnreadableImageError, count_pages, pages_of, turn_to
 
 DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, EOFError, ValueError)
 """What unpacking a damaged or an encrypted archive may raise."""
@@ -89,7 +89,7 @@ def _pages(name: str, picture: BytesIO | UnreadableImageError) -> Iterator[tuple
 def _opened_at(page: int, scan: BytesIO, name: str) -> Image.Image | UnreadableImageError:
     try:
         image = Image.open(scan)
-        image.seek(page - 1)
+        turn_to(page, image)
         return image
     except (*DAMAGE, Image.DecompressionBombError) as error:
         return UnreadableImageError(f"Page {page} of {name} cannot be read ({first_line(error)}).")

@@ -184,18 +184,22 @@ def test_damaged_exif_counts_as_none(digits, tmp_path, capsys):
     assert ",42," in capsys.readouterr().out
 
 
-def test_every_page_of_a_scan_is_a_row_and_one_that_is_too_large_says_so(digits, tmp_path):
-    pages = [page_of(digits, "12"), Image.new("1", (12_000, 9_000)), page_of(digits, "90")]
+def test_every_page_of_a_scan_is_a_row_and_one_that_is_too_large_or_damaged_says_so(digits, tmp_path):
+    pages = [page_of(digits, "12"), Image.new("1", (20_000, 20_000)), page_of(digits, "90"), page_of(digits, "45")]
     pages[0].save(tmp_path / "scan.tif", save_all=True, append_images=pages[1:], compression="tiff_deflate")
+    content = bytearray((tmp_path / "scan.tif").read_bytes())
+    content[content.rindex(b"\x00\x01\x03\x00") + 2] = 99  # the width of the last page is of no type that there is
+    (tmp_path / "scan.tif").write_bytes(content)
     pages[0].save(tmp_path / "single.tif")
     table = tmp_path / "numbers.csv"
     for resumed in ([], ["--resume"]):
         sentence = last_words(main, "read", tmp_path, "--csv", table, "--quiet", *resumed)
-        assert sentence == "1 of 4 pictures could not be read; their rows say why."
+        assert sentence == "2 of 5 pictures could not be read; their rows say why."
     rows = rows_of(table)
-    names = ["scan.tif#page=1", "scan.tif#page=2", "scan.tif#page=3", "single.tif"]
+    names = ["scan.tif#page=1", "scan.tif#page=2", "scan.tif#page=3", "scan.tif#page=4", "single.tif"]
     assert [row["file"] for row in rows] == [str(tmp_path / name) for name in names]
-    assert [row["text"] for row in rows] == ["12", "", "90", "12"] and "100,000,000" in rows[1]["error"]
+    assert [row["text"] for row in rows] == ["12", "", "90", "", "12"]
+    assert "100,000,000" in rows[1]["error"] and "page 4 is damaged" in rows[3]["error"]
 
 
 @pytest.mark.slow
