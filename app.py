@@ -89,7 +89,7 @@ TEXTS = {
     "wrong": ("It is", "এটি"),
     "wrong_number": ("It says", "এখানে লেখা"),
     "send": ("Send", "পাঠান"),
-    "files": ("Pictures, or ZIP files of them", "অনেক ছবি, বা ছবির ZIP"),
+    "files": ("Pictures, PDFs, or ZIP files of them", "অনেক ছবি, PDF, বা সেগুলোর ZIP"),
     "read": ("Read them", "পড়ুন"),
     "table": ("What they say", "যা লেখা আছে"),
     "csv": ("Download the table", "টেবিলটি নামান"),
@@ -265,7 +265,7 @@ class Desk:
         Reads the handwritten numbers on many pictures.
 
         Args:
-            files: Pictures, or ZIP files of them.
+            files: Pictures, PDFs, or ZIP files of them.
 
         Returns:
             A row a picture: file, text with ? for what cannot be read, score in [0, 1], and why a picture could not be
@@ -415,7 +415,9 @@ def upload_tab(page: Page, desk: Desk, language: gr.Radio, examples: list[str]) 
 
 
 def batch_tab(page: Page, desk: Desk) -> None:
-    files = page.add(gr.File, texts={"label": "files"}, file_count="multiple", file_types=["image", ".zip"], height=180)
+    files = page.add(
+        gr.File, texts={"label": "files"}, file_count="multiple", file_types=["image", ".pdf", ".zip"], height=180
+    )
     read = page.add(gr.Button, texts={"value": "read"}, variant="primary")
     csv = page.add(gr.DownloadButton, texts={"label": "csv"}, visible=False)
     table = page.add(

@@ -5,7 +5,7 @@ from pathlib import Path
 from PIL import Image
 
 from .errors import ReaderError
-from .image_processing_digit import pages_of
+from .scans_digit import SCAN_SUFFIXES, pages_of
 
 
 def find_pictures(places: list[str]) -> list[str]:
@@ -29,6 +29,7 @@ def find_pictures(places: list[str]) -> list[str]:
 
 def pictures_in(folder: Path) -> list[Path]:
     """Every file in a folder and those within that has the name of a picture, in their order, but for hidden ones."""
-    suffixes = {suffix for suffix, format in Image.registered_extensions().items() if format in Image.OPEN}
+    of_pictures = {suffix for suffix, format in Image.registered_extensions().items() if format in Image.OPEN}
+    suffixes = of_pictures.union(SCAN_SUFFIXES)
     files = (file for file in folder.rglob("*") if file.suffix.lower() in suffixes and not file.is_dir())
     return sorted(file for file in files if not any(part.startswith(".") for part in file.relative_to(folder).parts))

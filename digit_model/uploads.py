@@ -10,7 +10,8 @@ from PIL import Image
 
 from .archives import name_of
 from .errors import first_line
-from .image_processing_digit import TIFF_SUFFIXES, UnreadableImageError, count_pages, pages_of, turn_to
+from .image_processing_digit import UnreadableImageError
+from .scans_digit import SCAN_SUFFIXES, count_pages, open_page, pages_of
 
 DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, EOFError, ValueError)
 """What unpacking a damaged or an encrypted archive may raise."""
@@ -77,7 +78,7 @@ def _members(path: Path) -> Iterator[tuple[str, Brought]]:
 
 
 def _pages(name: str, picture: BytesIO | UnreadableImageError) -> Iterator[tuple[str, Brought]]:
-    is_scan = isinstance(picture, BytesIO) and PurePosixPath(name).suffix.lower() in TIFF_SUFFIXES
+    is_scan = isinstance(picture, BytesIO) and PurePosixPath(name).suffix.lower() in SCAN_SUFFIXES
     count = count_pages(picture) if is_scan else 1
     if count == 1:
         yield name, picture
@@ -88,9 +89,7 @@ def _pages(name: str, picture: BytesIO | UnreadableImageError) -> Iterator[tuple
 
 def _opened_at(page: int, scan: BytesIO, name: str) -> Image.Image | UnreadableImageError:
     try:
-        image = Image.open(scan)
-        turn_to(page, image)
-        return image
+        return open_page(scan, page)
     except (*DAMAGE, Image.DecompressionBombError) as error:
         return UnreadableImageError(f"Page {page} of {name} cannot be read ({first_line(error)}).")
 

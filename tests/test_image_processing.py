@@ -135,6 +135,34 @@ def test_a_page_of_a_scan_is_named_after_its_file(tmp_path, digits):
         page_of(f"{tmp_path}/scan.tif#page=3")
 
 
+def test_a_page_of_a_pdf_is_drawn_as_a_scanner_would_have_it(tmp_path, digits):
+    pages = [scan(digits[digit]) for digit in (2, 8)]
+    pages[0].save(tmp_path / "scan.pdf", save_all=True, append_images=pages[1:])
+    for name, page in (("scan.pdf", pages[0]), ("scan.pdf#page=1", pages[0]), ("scan.pdf#page=2", pages[1])):
+        assert np.abs(page_of(str(tmp_path / name)) - page_of(page)).mean() < 0.02
+    assert np.abs(page_of(io.BytesIO((tmp_path / "scan.pdf").read_bytes())) - page_of(pages[0])).mean() < 0.02
+    assert open_image(tmp_path / "scan.pdf").width == round(96 / 72 * 200)  # of 96 points, at 200 dots an inch
+    with pytest.raises(UnreadableImageError, match="scan.pdf#page=3 cannot be read .it has 2 pages.;"):
+        page_of(f"{tmp_path}/scan.pdf#page=3")
+
+
+def test_a_page_of_a_pdf_as_large_as_a_house_is_drawn_coarsely(tmp_path):
+    Image.new("1", (200, 100)).save(tmp_path / "wall.pdf", resolution=1)
+    width, height = open_image(tmp_path / "wall.pdf").size
+    assert width == pytest.approx(2 * height, abs=2) and width * height == pytest.approx(2**25, rel=0.01)
+
+
+def test_a_pdf_that_is_cut_off_or_locked_says_so(tmp_path):
+    Image.new("L", (96, 96)).save(tmp_path / "scan.pdf")
+    content = (tmp_path / "scan.pdf").read_bytes()
+    (tmp_path / "cut.pdf").write_bytes(content[:40])
+    key = b"/Encrypt <</Filter/Standard/V 1/R 2/O(%b)/U(%b)/P -4>> /ID[<00><00>] /Root" % (b"o" * 32, b"u" * 32)
+    (tmp_path / "locked.pdf").write_bytes(content.replace(b"/Root", key))
+    for name, reason in (("cut.pdf", "Data format error"), ("locked.pdf", "Incorrect password")):
+        with pytest.raises(UnreadableImageError, match=f"{name} cannot be read .*{reason}"):
+            open_image(tmp_path / name)
+
+
 def test_a_processor_survives_saving(tmp_path, digits):
     DigitImageProcessor(size={"height": 64, "width": 64}).save_pretrained(tmp_path)
     loaded = DigitImageProcessor.from_pretrained(tmp_path)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -200,6 +201,17 @@ def test_every_page_of_a_scan_is_a_row_and_one_that_is_too_large_or_damaged_says
     assert [row["file"] for row in rows] == [str(tmp_path / name) for name in names]
     assert [row["text"] for row in rows] == ["12", "", "90", "", "12"]
     assert "100,000,000" in rows[1]["error"] and "page 4 is damaged" in rows[3]["error"]
+
+
+def test_every_page_of_a_pdf_is_a_row(digits, tmp_path):
+    pages = [page_of(digits, text) for text in ("12", "90", "345")]
+    pages[0].save(tmp_path / "scan.pdf", save_all=True, append_images=pages[1:], resolution=200)
+    (tmp_path / "empty.pdf").write_bytes(b"")
+    table = tmp_path / "numbers.csv"
+    assert "1 of 4 pictures" in last_words(main, "read", tmp_path, "--csv", table, "--quiet")
+    rows = {Path(row["file"]).name: (row["text"], row["error"]) for row in rows_of(table)}
+    assert rows.pop("empty.pdf")[1].startswith("empty.pdf is not a picture that can be read")
+    assert rows == {f"scan.pdf#page={page}": (text, "") for page, text in ((1, "12"), (2, "90"), (3, "345"))}
 
 
 @pytest.mark.slow

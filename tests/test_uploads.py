@@ -5,6 +5,7 @@ import struct
 import tracemalloc
 import zipfile
 
+import numpy as np
 import pytest
 from conftest import scan
 from PIL import Image
@@ -60,6 +61,17 @@ def test_every_page_of_a_scan_is_a_picture_loose_or_in_an_archive(archive, digit
             assert open_image(picture).tobytes() == page.tobytes()
         with pytest.raises(UnreadableImageError, match="20000 x 20000 pixels"):
             open_image(brought[2][1])
+
+
+def test_every_page_of_a_pdf_is_a_picture_loose_or_in_an_archive(archive, digits, tmp_path):
+    pages = [scan(digits[digit]) for digit in (4, 7)]
+    pages[0].save(tmp_path / "scan.pdf", save_all=True, append_images=pages[1:], resolution=200)
+    for path in (str(tmp_path / "scan.pdf"), archive({"a/scan.pdf": (tmp_path / "scan.pdf").read_bytes()})):
+        brought = list(brought_pictures([path]))
+        assert [name for name, _ in brought] == ["scan.pdf#page=1", "scan.pdf#page=2"]
+        for page, (_, picture) in zip(pages, brought):
+            drawn = open_image(picture).convert("L").resize(page.size)
+            assert np.abs(np.asarray(drawn, float) - np.asarray(page)).mean() < 5
 
 
 def test_names_that_point_elsewhere_write_nothing_there(archive, tmp_path):

@@ -1,7 +1,6 @@
 """Any picture, from any source, to the page that the model reads."""
 
 import base64
-import re
 import warnings
 from contextlib import suppress
 from io import BytesIO
@@ -15,6 +14,8 @@ from transformers.image_processing_backends import PilBackend
 from transformers.image_processing_base import BatchFeature
 from transformers.image_utils import PILImageResampling, SizeDict
 from transformers.processing_utils import ImagesKwargs
+
+from .scans_digit import DAMAGE, open_page, split_page
 
 try:  # the format of iPhones; a checkpoint is read without it too
     from pillow_heif import register_heif_opener
@@ -32,15 +33,6 @@ SHRINK_UP_TO = 3
 MIN_SIDE = 4
 """In pixels; nothing can be read from less."""
 
-MAX_PAGES = 10_000
-"""Of a file; more are no scan, but made to keep a reader busy."""
-
-TIFF_SUFFIXES = (".tif", ".tiff")
-"""Of the files that may have several pages."""
-
-DAMAGE = (OSError, SyntaxError, ValueError, RuntimeError, IndexError, EOFError, Image.DecompressionBombError)
-"""What Pillow's readers raise where a file is damaged."""
-
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -51,8 +43,6 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }  # EXIF orientation -> what makes the picture upright
 _WITH_ORIENTATION = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")  # where Pillow looks for it
-
-_WITH_PAGE = re.compile(r"(.+)#page=(\d{1,6})", re.DOTALL)  # as the address of a page of a PDF is written (RFC 3778)
 
 
 class UnreadableImageError(ValueError):
@@ -66,7 +56,7 @@ def open_image(source: str | Path | BytesIO | Image.Image, draft_side: int | Non
 
     Args:
         source: A path, a URL, a "data:image/" URI, the bytes of a file, or a picture that is open already. A path or a
-            URL that ends in "#page=2" is the second page of a file; without it, the first one is opened.
+            URL that ends in "#page=2" is the second page of a TIFF or a PDF; without it, the first one is opened.
         draft_side: A JPEG may be decoded at a half, a quarter or an eighth of its size as long as its longer side keeps
             this many pixels: a 12-megapixel photo then costs a tenth of the time and a sixtieth of the memory.
 
@@ -76,13 +66,11 @@ def open_image(source: str | Path | BytesIO | Image.Image, draft_side: int | Non
     is_open = isinstance(source, Image.Image)
     is_name = isinstance(source, Path) or (isinstance(source, str) and not source.startswith("data:"))
     name = Path(source).name if is_name else "The picture"
-    source, page = _page_of(source)
+    source, page = split_page(source) if isinstance(source, str) else (source, 1)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS says what is too large
-            image = source if is_open else Image.open(_fetch(source) if isinstance(source, str) else source)
-            if page > 1:
-                turn_to(page, image)
+            image = source if is_open else open_page(_fetch(source) if isinstance(source, str) else source, page)
             if draft_side and not is_open:
                 shrink = max(1, max(image.size) / draft_side)
                 image.draft(None, tuple(max(MIN_SIDE, int(side / shrink)) for side in image.size))
@@ -101,60 +89,6 @@ def open_image(source: str | Path | BytesIO | Image.Image, draft_side: int | Non
         raise UnreadableImageError(f"{name} has more than {MAX_PIXELS:,} pixels; save it smaller.") from None
     except DAMAGE as error:
         raise UnreadableImageError(f"{name} cannot be read ({error}); save it again as PNG or JPEG.") from None
-
-
-def pages_of(path: str | Path) -> list[str]:
-    """A file or, where it is a TIFF of several pages, as scanners write it, each of these as `open_image` takes it."""
-    count = count_pages(path) if Path(path).suffix.lower() in TIFF_SUFFIXES else 1
-    return [f"{path}#page={page}" for page in range(1, count + 1)] if count > 1 else [str(path)]
-
-
-def count_pages(file: str | Path | BytesIO) -> int:
-    """How many pages a file has, up to `MAX_PAGES`. One that is damaged counts, and is the last that can be found."""
-    try:
-        with warnings.catch_warnings(), Image.open(file) as image:
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return _count(image) if image.format == "TIFF" else 1  # several frames of another kind are one that moves
-    except DAMAGE:  # of which `open_image` says what is wrong
-        return 1
-
-
-def _count(image: Image.Image) -> int:
-    for page in range(2, MAX_PAGES + 1):
-        try:
-            turn_to(page, image)
-        except EOFError:
-            return page - 1
-        except Image.DecompressionBombError:
-            continue
-        except OSError:
-            return page
-    return MAX_PAGES
-
-
-def turn_to(page: int, image: Image.Image) -> None:
-    """
-    Args:
-        page: From 1 on.
-        image: The one that is to show it.
-
-    Raises:
-        EOFError: If there is no such page.
-        OSError: If it is damaged.
-        PIL.Image.DecompressionBombError: If it is far above `MAX_PIXELS`.
-    """
-    try:
-        image.seek(page - 1)
-    except (EOFError, Image.DecompressionBombError):
-        raise
-    except Exception as error:  # Pillow raises nearly anything over a damaged page
-        raise OSError(f"page {page} is damaged") from error
-
-
-def _page_of(source: object) -> tuple[object, int]:
-    """What is to be opened, and which of its pages, from 1 on."""
-    match = _WITH_PAGE.fullmatch(source) if isinstance(source, str) else None
-    return (match[1], int(match[2])) if match else (source, 1)
 
 
 def _check_size(image: Image.Image, name: str) -> Image.Image:
