@@ -120,7 +120,6 @@ UNFIT_FLAGS = {
     "prediction_loss_only": "the scores are calibrated",
     "bf16_full_eval": "the scores are calibrated in float32",
     "fp16_full_eval": "the scores are calibrated in float32",
-    "label_smoothing_factor": "the ink has no labels to smooth",
 }
 """What a `TrainingArguments` takes and this model does not, and why."""
 

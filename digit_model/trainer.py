@@ -47,6 +47,7 @@ class DigitTrainer(Trainer):
     ):
         super().__init__(*args, data_collator=lambda batch: batch, **kwargs)
         self.add_callback(SeedPerProcess())
+        self.label_smoother = None  # the model does it, as it knows which of its losses has labels
         self.augmentation, self.strings, self.freeze = augmentation, strings, freeze
         self.warp = replace(augmentation, stroke=0)  # pages and numbers bring a pen of their own
         self.pages, self.small_pages = pages, replace(pages, size=min(SMALL_PAGE, pages.size))
@@ -83,7 +84,7 @@ class DigitTrainer(Trainer):
             frames = torch.cat([model.to_frames(inputs["pixel_values"]), inputs["frames"]])
         for name in NETWORKS:
             getattr(model, name).train(name not in self.freeze)
-        practice = {}
+        practice = {"label_smoothing": self.args.label_smoothing_factor}
         if not {"ink", "classifier"} <= set(self.freeze):
             practice |= self._pages_and_frames(frames, inputs["labels"])
         if not {"characters", "classifier"} <= set(self.freeze):

@@ -180,6 +180,13 @@ def test_a_picture_of_no_label_teaches_the_output_for_none(model):
     assert model._label_loss(both, torch.cat([label, ignored])) == model._label_loss(outputs_for(3), label)
 
 
+def test_a_smoothed_label_is_best_met_by_some_doubt(model):
+    label = torch.tensor([3])
+    doubtful = torch.full((1, 11), 0.1 / 11).index_fill(1, label, 1 - 0.1 * 10 / 11).log()
+    losses = [model._label_loss(outputs, label, 0.1) for outputs in (doubtful, outputs_for(3), doubtful / 2)]
+    assert losses[0] < min(losses[1:])
+
+
 def test_the_temperature_changes_the_scores_and_no_answer(model, digits):
     with torch.inference_mode():
         cool = model(pages_of(digits)).logits

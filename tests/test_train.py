@@ -199,6 +199,18 @@ def test_the_first_half_of_the_steps_practises_on_smaller_pages(trainer, inputs)
     assert sides == [96, 96, 128, 128]
 
 
+def test_labels_are_smoothed_in_practice_and_not_where_it_is_measured(trainer, inputs):
+    def loss_with(factor: float) -> float:
+        trainer.args.label_smoothing_factor = factor
+        torch.manual_seed(0)
+        return trainer.compute_loss(trainer.model, inputs | {"frames": inputs["frames"] * 255}).item()
+
+    trainer.model.eval()
+    assert loss_with(0.0) == loss_with(0.5)
+    trainer.model.train()
+    assert loss_with(0.0) == loss_with(0.0) != loss_with(0.5)
+
+
 def test_every_process_makes_pages_of_its_own(trainer, monkeypatch):
     seeds = []
     for process in (0, 1):

@@ -314,6 +314,7 @@ class DigitForImageClassification(DigitPreTrainedModel):
         strings: torch.Tensor | None = None,
         character_labels: torch.Tensor | None = None,
         character_pairs: torch.Tensor | None = None,
+        label_smoothing: float = 0.0,
         return_dict: bool | None = None,
     ) -> DigitOutput | tuple[torch.Tensor, ...]:
         """
@@ -336,6 +337,9 @@ class DigitForImageClassification(DigitPreTrainedModel):
             character_pairs (`torch.LongTensor` of shape `(k, 3)`, *optional*):
                 A string and the numbers of two of its characters, to be read as one, as they are told apart, after the
                 frames; a single character is named twice.
+            label_smoothing (`float`, *optional*, defaults to 0.0):
+                Share of each label, in [0, 1), that the loss spreads over all of them, as some pictures people name
+                differently (Szegedy et al., 2016, "Rethinking the Inception architecture").
             return_dict (`bool`, *optional*):
                 Whether to return a [`DigitOutput`] instead of a tuple.
         """
@@ -367,7 +371,7 @@ class DigitForImageClassification(DigitPreTrainedModel):
             outputs = self.classifier(frames).float()
             has_ink = frames.detach().amax(dim=(-3, -2, -1)).ge(self.config.min_contrast)
             logits = self._spread(outputs) * has_ink[:, None] / self.config.temperature
-            losses += [self._label_loss(outputs, labels)] if labels is not None else []
+            losses += [self._label_loss(outputs, labels, label_smoothing)] if labels is not None else []
         output = DigitOutput(loss=sum(losses) if losses else None, logits=logits, frames=frames)
         return output if return_dict or (return_dict is None and self.config.return_dict) else output.to_tuple()
 
@@ -391,10 +395,11 @@ class DigitForImageClassification(DigitPreTrainedModel):
         is_frame = pixel_values.shape[-1] == self.config.frame_size
         return pixel_values if is_frame else self.ink(pixel_values).sigmoid()
 
-    def _label_loss(self, outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def _label_loss(self, outputs: torch.Tensor, labels: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:
         """Cross-entropy, with "none of the labels" as one label more."""
         labels = labels.where(labels != NO_LABEL, self.config.num_labels)
-        return nn.functional.cross_entropy(outputs, labels, reduction="sum") / (labels != -100).sum().clamp(min=1)
+        loss = nn.functional.cross_entropy(outputs, labels, reduction="sum", label_smoothing=smoothing)
+        return loss / (labels != -100).sum().clamp(min=1)
 
     def _spread(self, outputs: torch.Tensor) -> torch.Tensor:
         """Log-scores of the labels, to which the score of none of them is added in equal shares: it lifts no label."""
