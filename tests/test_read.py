@@ -142,8 +142,8 @@ def test_a_name_that_is_no_text_is_a_row_to_go_on_after(folder, tmp_path):
 def test_what_only_looks_like_a_picture_is_passed_over(folder):
     found = find_pictures([str(folder)])
     (folder / "folder.png").mkdir()
+    (folder / "letter.txt").write_bytes(b"%PDF-1.7")
     (folder / "._0.png").write_bytes(b"left by a Mac")
-    (folder / "letter.pdf").write_bytes(b"%PDF")
     (folder / ".trash").mkdir()
     shutil.copy(found[0], folder / ".trash" / "0.png")
     assert find_pictures([str(folder)]) == found
