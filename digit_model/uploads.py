@@ -11,9 +11,9 @@ from PIL import Image
 from .archives import name_of
 from .errors import first_line
 from .image_processing_digit import UnreadableImageError
-from .scans_digit import SCAN_SUFFIXES, count_pages, open_page, pages_of
+from .scans_digit import DAMAGE, SCAN_SUFFIXES, count_pages, open_page, pages_of
 
-DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, EOFError, ValueError)
+ARCHIVE_DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, EOFError, ValueError)
 """What unpacking a damaged or an encrypted archive may raise."""
 
 MAX_PICTURES = 1000
@@ -73,7 +73,7 @@ def _members(path: Path) -> Iterator[tuple[str, Brought]]:
                     yield name, UnreadableImageError(f"{name} has more than {MAX_MEMBER_BYTES >> 20} MB.")
                 else:
                     yield from _pages(name, _unpacked(archive, member, name))
-    except DAMAGE as error:
+    except ARCHIVE_DAMAGE as error:
         yield path.name, _not_unpacked(path.name, error)
 
 
@@ -90,7 +90,7 @@ def _pages(name: str, picture: BytesIO | UnreadableImageError) -> Iterator[tuple
 def _opened_at(page: int, scan: BytesIO, name: str) -> Image.Image | UnreadableImageError:
     try:
         return open_page(scan, page)
-    except (*DAMAGE, Image.DecompressionBombError) as error:
+    except DAMAGE as error:
         return UnreadableImageError(f"Page {page} of {name} cannot be read ({first_line(error)}).")
 
 
@@ -100,7 +100,7 @@ def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> B
     try:
         with archive.open(member) as file:
             return BytesIO(file.read(MAX_MEMBER_BYTES))  # the archive may be wrong about its size
-    except DAMAGE as error:
+    except ARCHIVE_DAMAGE as error:
         return _not_unpacked(name, error)
 
 

@@ -74,6 +74,15 @@ def test_every_page_of_a_pdf_is_a_picture_loose_or_in_an_archive(archive, digits
             assert np.abs(np.asarray(drawn, float) - np.asarray(page)).mean() < 5
 
 
+def test_a_page_of_a_pdf_that_is_damaged_leaves_the_others(archive, digits, tmp_path):
+    pages = [scan(digits[digit]) for digit in (4, 7)]
+    pages[0].save(tmp_path / "scan.pdf", save_all=True, append_images=pages[1:])
+    before, _, after = (tmp_path / "scan.pdf").read_bytes().rpartition(b"/Page\n")
+    (_, first), second = brought_pictures([archive({"scan.pdf": before + b"/Pige\n" + after})])
+    assert open_image(first).width > 96
+    assert second[0] == "scan.pdf#page=2" and sentences([second])[0].startswith("Page 2 of scan.pdf cannot be read (")
+
+
 def test_names_that_point_elsewhere_write_nothing_there(archive, tmp_path):
     before = sorted(tmp_path.rglob("*"))
     path = archive({"../../outside.png": b"x", "/etc/outside.png": b"x", "C:\\outside.png": b"x"})

@@ -24,7 +24,7 @@ DAMAGE = (OSError, SyntaxError, ValueError, RuntimeError, IndexError, EOFError, 
 
 _WITH_PAGE = re.compile(r"(.+)#page=(\d{1,6})", re.DOTALL)  # as the address of a page of a PDF is written (RFC 3778)
 _DPI = 200  # at which a page of a PDF is drawn, as fine as most people scan
-_MAX_PIXELS = 2**25  # of a page of a PDF, beyond which it is drawn more coarsely: A1 has so many
+_MAX_PIXELS = 2**23  # of a page of a PDF, beyond which it is drawn more coarsely: more than A3 has
 _PDFIUM = Lock()  # it is made for one thread
 
 
