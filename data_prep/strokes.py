@@ -12,24 +12,27 @@ _REACH = 10  # how far from the middle of a stroke its nearness is known, in pix
 _RING = ((0, 1), (0, 2), (1, 2), (2, 2), (2, 1), (2, 0), (1, 0), (0, 0))  # clockwise from the north
 
 
-def thin(ink: torch.Tensor, rounds: int) -> torch.Tensor:
+def thin(ink: torch.Tensor, rounds: torch.Tensor) -> torch.Tensor:
     """
-    The middle lines of strokes, one pixel wide (Zhang and Suen, 1984, "A fast parallel algorithm for thinning digital
-    patterns"). Every number holds a pixel of 64 pictures, one in each of its bits, so that one `&` is done to all.
+    Takes the edge off strokes, round by round, until a line one pixel wide is left (Zhang and Suen, 1984, "A fast
+    parallel algorithm for thinning digital patterns"). Every number holds a pixel of 64 pictures, one in each of its
+    bits, so that one `&` is done to all.
 
     Args:
         ink: bool (N, H, W).
-        rounds: As many as the thickest stroke is wide, halved.
+        rounds: int64 (N,), for each picture; half as many as a stroke is wide leave its middle line.
 
     Returns:
         bool (N, H, W).
     """
     bit = torch.arange(64, device=ink.device)[:, None, None]
     pictures = F.pad(ink.long(), (1, 1, 1, 1, 0, -len(ink) % 64)).unflatten(0, (-1, 64))
+    rounds = F.pad(rounds, (0, -len(ink) % 64)).view(-1, 64, 1, 1)
     packed = (pictures << bit).sum(1)  # (N / 64, H + 2, W + 2)
-    for _ in range(rounds):
+    for number in range(int(rounds.max())):
+        goes_on = ((rounds > number).long() << bit).sum(1)
         for is_first_half in (True, False):
-            packed[:, 1:-1, 1:-1] &= ~_may_go(packed, is_first_half)
+            packed[:, 1:-1, 1:-1] &= ~(_may_go(packed, is_first_half) & goes_on)
     return ((packed[:, None, 1:-1, 1:-1] >> bit) & 1).flatten(0, 1)[: len(ink)].bool()
 
 
@@ -73,12 +76,9 @@ def write(
     """
     if len(frames) == 0:  # no page of a batch may have any, and a convolution in 0 groups is none
         return frames.new_zeros(0, *shape)
-    detailed = F.interpolate(frames, (_CANVAS, _CANVAS), mode="bicubic", align_corners=False)[:, 0]
-    detailed = blur(detailed, 1.2)  # or a thin stroke would be a string of pixels
-    detailed = detailed / detailed.amax((1, 2), keepdim=True).clamp(min=1e-6)
     keeps_own = (width == 0)[:, None, None]
-    own = torch.sigmoid((detailed - 0.4) * 20)
-    nearness = blur(_nearness(thin(detailed > 0.4, rounds=12)), 2.0)  # a pen does not waver from pixel to pixel
+    own = torch.sigmoid((_detailed(frames[:, 0]) - 0.4) * 20)
+    nearness = blur(_nearness(_middle_lines(frames[:, 0])), 2.0)  # a pen does not waver from pixel to pixel
     placed = _place(torch.where(keeps_own, own, nearness / _REACH), centre, side, shape)
     distance = (1 - placed) * _REACH
     distance = (distance.square() - 2.5).clamp(min=0).sqrt()  # the blur has rounded the middle off by that much
@@ -127,6 +127,24 @@ def distance_to_segment(start: torch.Tensor, step: torch.Tensor, shape: tuple[in
     start, step = start[:, None, None], step[:, None, None]
     along = ((points - start) * step).sum(-1, keepdim=True) / step.square().sum(-1, keepdim=True)
     return (points - start - along.clamp(0, 1) * step).norm(dim=-1)
+
+
+def _detailed(frames: torch.Tensor) -> torch.Tensor:
+    """(N, 28, 28) -> (N, _CANVAS, _CANVAS), at most 1."""
+    detailed = F.interpolate(frames[:, None], (_CANVAS, _CANVAS), mode="bicubic", align_corners=False)[:, 0]
+    detailed = blur(detailed, 1.2)  # or a thin stroke would be a string of pixels
+    return detailed / detailed.amax((1, 2), keepdim=True).clamp(min=1e-6)
+
+
+def _middle_lines(frames: torch.Tensor) -> torch.Tensor:
+    """
+    (N, 28, 28) -> bool (N, _CANVAS, _CANVAS). A loop that a thick pen has nearly closed is opened first; one that it
+    has filled is thicker than the strokes, and what is left of it once they are thin stays: without it, a 9 is a 7.
+    """
+    ink = _detailed(frames + 3 * (frames - blur(frames, 4 / 3))) > 0.3
+    edge = ink & dilate(~ink)
+    half_width = ink.sum((1, 2)) / edge.sum((1, 2)).clamp(min=1)
+    return thin(ink, (1.1 * half_width).round().long().clamp(max=12))
 
 
 def _nearness(line: torch.Tensor) -> torch.Tensor:

@@ -190,6 +190,30 @@ def test_the_writers_own_pen_keeps_its_width():
     assert ink[54:74].sum(1).mean() == pytest.approx(16, abs=3)
 
 
+def written_with_a_fine_pen(frame):
+    ink = write(frame, torch.tensor([2.0]), torch.tensor([[64.0, 64.0]]), torch.tensor([112.0]), (128, 128))[0]
+    return ink > 0.5
+
+
+def a_nine(loop):
+    """Its loop, in [0, 1], where the pen has left the paper white or gone over it again."""
+    frame = torch.zeros(1, 1, 28, 28)
+    frame[:, :, 4:24, 15:18] = 1
+    frame[:, :, 4:13, 9:18] = 1
+    frame[:, :, 7:10, 12:15] = loop
+    return frame
+
+
+@pytest.mark.parametrize("loop", (0.0, 0.7))
+def test_a_loop_stays_open_though_a_thick_pen_has_nearly_closed_it(loop):
+    assert (written_with_a_fine_pen(a_nine(loop))[50].int().diff() > 0).sum() == 2  # strokes
+
+
+def test_a_loop_that_the_pen_has_filled_stays_thicker_than_the_stem():
+    ink = written_with_a_fine_pen(a_nine(loop=1.0))
+    assert ink[50].sum() >= 3 * ink[75].sum()
+
+
 def test_no_frames_are_no_pages():
     assert write(torch.zeros(0, 1, 28, 28), torch.zeros(0), torch.zeros(0, 2), torch.zeros(0), (64, 64)).shape == (
         0,
@@ -200,13 +224,15 @@ def test_no_frames_are_no_pages():
 
 def test_many_pictures_are_thinned_at_once_as_each_is_alone():
     pictures = torch.rand(130, 20, 20, generator=torch.Generator().manual_seed(0)) < 0.6
-    assert thin(pictures, rounds=3).equal(torch.cat([thin(picture[None], rounds=3) for picture in pictures]))
+    rounds = torch.arange(130) % 5
+    alone = [thin(picture[None], number[None]) for picture, number in zip(pictures, rounds)]
+    assert thin(pictures, rounds).equal(torch.cat(alone))
 
 
 def test_thinning_leaves_one_connected_line():
     bar = torch.zeros(1, 60, 60, dtype=torch.bool)
     bar[:, 10:50, 25:34] = True
-    line = thin(bar, rounds=6)[0]
+    line = thin(bar, rounds=torch.tensor([6]))[0]
     assert line.sum(1).max() == 1 and 28 <= line.sum() <= 40
     rows = line.any(1).nonzero().flatten()
     assert (rows.diff() == 1).all()
