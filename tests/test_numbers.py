@@ -344,6 +344,15 @@ def test_a_low_sign_that_is_like_no_label_is_left_out_and_a_low_digit_is_not(mod
             assert len(split_and_merge(model, {0: ink}, {0: characters})[0].boxes) == found
 
 
+@pytest.mark.parametrize("digit", range(10))
+def test_an_equals_sign_is_not_taken_for_a_part_of_the_digit_beside_it(model, digits, digit):
+    page = page_of(digits, f"={digit}", gap=0.5, ink=0)
+    ink, apart = told_apart(page, halves(page))
+    with torch.inference_mode():
+        mended = split_and_merge(model, {0: ink}, {0: apart})[0]
+    assert len(apart.boxes) == 2 and mended.boxes.tolist() == apart.boxes[1:].tolist()
+
+
 @pytest.mark.parametrize("is_mark", [0.25, 1.0])
 def test_what_is_left_out_is_doubted_beside_it_as_far_as_it_may_be_a_character(digits, is_mark):
     page = page_of(digits, "409", ink=0)
