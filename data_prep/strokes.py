@@ -141,7 +141,8 @@ def _middle_lines(frames: torch.Tensor) -> torch.Tensor:
     (N, 28, 28) -> bool (N, _CANVAS, _CANVAS). A loop that a thick pen has nearly closed is opened first; one that it
     has filled is thicker than the strokes, and what is left of it once they are thin stays: without it, a 9 is a 7.
     """
-    ink = _detailed(frames + 3 * (frames - blur(frames, 4 / 3))) > 0.3
+    sharpened = frames + 3 * (frames - blur(frames, 4 / 3))
+    ink = _detailed(sharpened) > 0.3
     edge = ink & dilate(~ink)
     half_width = ink.sum((1, 2)) / edge.sum((1, 2)).clamp(min=1)
     return thin(ink, (1.1 * half_width).round().long().clamp(max=12))

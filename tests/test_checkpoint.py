@@ -71,7 +71,7 @@ def test_the_shipped_results_are_no_worse_than_they_were():
     assert photos["n"] == 900 and photos["accuracy"] >= 0.984 and photos["ece"] <= 0.015
     assert photos["coverage"] >= 0.969 and photos["selective_accuracy"] >= 0.993
     assert exif["accuracy"] == 1
-    floors = {"cheque_amounts": 0.799, "photos": 0.976, "apart": 0.896, "touching": 0.76, "forms": 0.726}
+    floors = {"cheque_amounts": 0.799, "photos": 0.976, "apart": 0.926, "touching": 0.77, "forms": 0.743}
     assert all(results["numbers"][name]["exact_match"] >= floor for name, floor in floors.items())
     assert others["n_others"] == 600 and others["others_answered"] <= 0.02
     nothing = results["evaluation"]["nothing"]
