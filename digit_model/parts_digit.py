@@ -23,8 +23,8 @@ def split_and_merge(
 ) -> dict[int, Characters]:
     """
     What the classifier takes for nothing is split where it is sure of both halves. Two that stand close are merged
-    where it does not believe one of them, and their scores multiplied are lower than that of both as one, unless that
-    is nothing and one of them is not. What is low, and nothing like a label, is a mark.
+    where it does not believe one of them, and their scores multiplied are lower than that of both as one; but not into
+    nothing, where one of them is like a label. What is low, and nothing like a label, is a mark.
 
     Args:
         model: A `DigitForImageClassification`.
@@ -96,7 +96,8 @@ def _merge(
     for index, of_both in both.items():
         alone = scores[index][pairs[index]]
         gain = of_both / alone.prod(1)
-        is_better = (gain > 1) & (of_both >= alone.max(1, initial=0).clip(max=NOTHING))  # a digit beside a sign is none
+        # what is no label multiplies to less than any pair, and would take the digit beside it along
+        is_better = (gain > 1) & (of_both >= alone.max(1, initial=0).clip(max=NOTHING))
         best = [pair for pair in (-gain).argsort() if is_better[pair]]
         if best:
             characters[index], merged = _merged(characters[index], pairs[index][best])
