@@ -78,7 +78,7 @@ def write(
         return frames.new_zeros(0, *shape)
     keeps_own = (width == 0)[:, None, None]
     own = torch.sigmoid((_detailed(frames[:, 0]) - 0.4) * 20)
-    nearness = blur(_nearness(_middle_lines(frames[:, 0])), 2.0)  # a pen does not waver from pixel to pixel
+    nearness = blur(_nearness(_thinned(frames[:, 0])), 2.0)  # a pen does not waver from pixel to pixel
     placed = _place(torch.where(keeps_own, own, nearness / _REACH), centre, side, shape)
     distance = (1 - placed) * _REACH
     distance = (distance.square() - 2.5).clamp(min=0).sqrt()  # the blur has rounded the middle off by that much
@@ -136,10 +136,11 @@ def _detailed(frames: torch.Tensor) -> torch.Tensor:
     return detailed / detailed.amax((1, 2), keepdim=True).clamp(min=1e-6)
 
 
-def _middle_lines(frames: torch.Tensor) -> torch.Tensor:
+def _thinned(frames: torch.Tensor) -> torch.Tensor:
     """
-    (N, 28, 28) -> bool (N, _CANVAS, _CANVAS). A loop that a thick pen has nearly closed is opened first; one that it
-    has filled is thicker than the strokes, and what is left of it once they are thin stays: without it, a 9 is a 7.
+    (N, 28, 28) -> bool (N, _CANVAS, _CANVAS), the middle of each stroke. A loop that a thick pen has nearly closed is
+    opened first; one that it has filled is thicker than the strokes, and what is left of it once they are thin stays:
+    without it, a 9 is a 7.
     """
     sharpened = frames + 3 * (frames - blur(frames, 4 / 3))
     ink = _detailed(sharpened) > 0.3
