@@ -136,6 +136,7 @@ class DigitTrainingArguments(TrainingArguments):
     strings_per_step: int = field(default=6, metadata={"help": "Synthetic numbers per step and process."})
     learning_rate: float = field(default=7e-3, metadata={"help": "Highest learning rate."})
     weight_decay: float = field(default=0.05, metadata={"help": "Weight decay."})
+    label_smoothing_factor: float = field(default=0.05, metadata={"help": "Share of each label spread over all."})
     muon: bool = field(default=True, metadata={"help": "Muon for the kernels; --no_muon takes what --optim names."})
     lr_scheduler_type: str = field(default="cosine", metadata={"help": "How the learning rate falls."})
     warmup_steps: float = field(default=0.05, metadata={"help": "Share of the steps in which the rate rises at first."})
