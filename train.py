@@ -103,6 +103,14 @@ class ModelArguments:
         },
     )
 
+    teachers: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "Checkpoints, folders or ids, whose mean answer the classifier learns from beside the labels "
+            "(Hinton et al., 2015, 'Distilling the Knowledge in a Neural Network')."
+        },
+    )
+
     def __post_init__(self):
         if self.average_with_start and not self.model_name_or_path:
             raise ValueError("--average_with_start needs a checkpoint to start from: pass --model_name_or_path.")
@@ -113,6 +121,8 @@ class ModelArguments:
             raise ValueError(f"--freeze takes {', '.join(NETWORKS)} or none, got {', '.join(sorted(unknown))}.")
         if set(self.freeze) == set(NETWORKS):
             raise ValueError("--freeze leaves nothing to train.")
+        if self.teachers and "classifier" in self.freeze:
+            raise ValueError("--teachers teach the classifier: leave it out of --freeze.")
 
 
 UNFIT_FLAGS = {
@@ -264,6 +274,20 @@ def new_model(labels: list[str]) -> tuple[DigitForImageClassification, DigitImag
     return DigitForImageClassification(config), DigitImageProcessor(size=size, frame_size=config.frame_size)
 
 
+def load_teachers(names: list[str], labels: list[str]) -> list[DigitForImageClassification]:
+    """
+    Raises:
+        CheckpointError: If one of them cannot be loaded, or has other labels.
+    """
+    teachers = {name: load_checkpoint(name)[0] for name in names}
+    for name, teacher in teachers.items():
+        if list(teacher.config.id2label.values()) != labels:
+            raise CheckpointError(
+                f"{name} has other labels than the model that it is to teach: choose another teacher."
+            )
+    return list(teachers.values())
+
+
 def find_checkpoint(args: DigitTrainingArguments) -> str | None:
     """The checkpoint to go on from, passing over one whose writing was cut off."""
     named = args.resume_from_checkpoint
@@ -390,6 +414,7 @@ def train(
     args.say(count_table(dataset).to_string())
     model, processor = pretrained or new_model(dataset["train"].features["label"].names)
     model.to(memory_format=torch.channels_last)  # a quarter faster on a CPU
+    teachers = load_teachers(model_args.teachers, list(model.config.id2label.values()))
     pages = Pages(size=model.config.image_size)
     data = prepare(data_args, dataset, processor, pages)
     metric = (args.metric_for_best_model or "loss").removeprefix("eval_")
@@ -403,6 +428,7 @@ def train(
         pages=pages,
         strings=Strings(),
         freeze=model_args.freeze,
+        teachers=teachers,
         train_dataset=data.practice,
         eval_dataset=data.splits["validation"],
         processing_class=processor,

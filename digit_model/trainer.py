@@ -1,6 +1,6 @@
 """A Trainer that augments its pictures, and writes some of them on synthetic pages."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -10,7 +10,15 @@ from pytorch_optimizer import Muon
 from pytorch_optimizer.optimizer.utils.matrix import zero_power_via_newton_schulz_5
 from torch.utils.data import Dataset
 from torch.utils.tensorboard import SummaryWriter
-from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments, set_seed
+from transformers import (
+    EarlyStoppingCallback,
+    PreTrainedModel,
+    Trainer,
+    TrainerCallback,
+    TrainerState,
+    TrainingArguments,
+    set_seed,
+)
 from transformers.integrations import TensorBoardCallback
 from transformers.trainer_utils import TrainOutput
 
@@ -34,6 +42,7 @@ class DigitTrainer(Trainer):
         pages: A `data_prep.Pages`: frames -> synthetic pages with their ink.
         strings: A `data_prep.Strings`: frames and a count -> the ink of so many numbers, and whose each stroke is.
         freeze: The networks that stay as they are, of `NETWORKS`.
+        teachers: Models of the same labels, whose mean answer the classifier learns from beside the labels.
     """
 
     def __init__(
@@ -43,6 +52,7 @@ class DigitTrainer(Trainer):
         pages: Callable,
         strings: Callable,
         freeze: list[str],
+        teachers: Sequence[PreTrainedModel] = (),
         **kwargs,
     ):
         super().__init__(*args, data_collator=lambda batch: batch, **kwargs)
@@ -51,6 +61,8 @@ class DigitTrainer(Trainer):
         self.augmentation, self.strings, self.freeze = augmentation, strings, freeze
         self.warp = replace(augmentation, stroke=0)  # pages and numbers bring a pen of their own
         self.pages, self.small_pages = pages, replace(pages, size=min(SMALL_PAGE, pages.size))
+        classifiers = [teacher.classifier.eval() for teacher in teachers]
+        self.teachers = [each.to(self.args.device, memory_format=torch.channels_last) for each in classifiers]
         self.results = {}
 
     def train(self, resume_from_checkpoint: str | None = None, **kwargs) -> TrainOutput:
@@ -84,7 +96,7 @@ class DigitTrainer(Trainer):
             frames = torch.cat([model.to_frames(inputs["pixel_values"]), inputs["frames"]])
         for name in NETWORKS:
             getattr(model, name).train(name not in self.freeze)
-        practice = {"label_smoothing": self.args.label_smoothing_factor}
+        practice = {"label_smoothing": self.args.label_smoothing_factor, "teachers": self.teachers}
         if not {"ink", "classifier"} <= set(self.freeze):
             practice |= self._pages_and_frames(frames, inputs["labels"])
         if not {"characters", "classifier"} <= set(self.freeze):

@@ -17,9 +17,10 @@ from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 
 from data_prep import Augmentation, Pages, Strings, to_pictures
+from digit_model import PRETRAINED, CheckpointError
 from digit_model.__main__ import main as digit_model
 from digit_model.trainer import DigitTrainer, muon
-from train import HANDS_SHARE, NOT_DIGITS_SHARE, TABLET_SHARE, DigitTrainingArguments, main, new_model
+from train import HANDS_SHARE, NOT_DIGITS_SHARE, TABLET_SHARE, DigitTrainingArguments, load_teachers, main, new_model
 
 SECRET = "hf_of_nobody"
 
@@ -211,6 +212,48 @@ def test_labels_are_smoothed_in_practice_and_not_where_it_is_measured(trainer, i
     assert loss_with(0.0) == loss_with(0.0) != loss_with(0.5)
 
 
+class AlwaysOne(torch.nn.Module):
+    """A teacher that answers 1, whatever it is shown."""
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        return torch.eye(11)[1].expand(len(frames), -1) * 20
+
+
+def test_what_teachers_answer_counts_more_than_the_labels(trainer, inputs):
+    model, labels = trainer.model, torch.zeros(32, dtype=torch.long)
+    optimizer = torch.optim.Adam(model.classifier.parameters())
+    for _ in range(20):
+        output = model(frames=inputs["frames"], labels=labels, teachers=[AlwaysOne()])
+        optimizer.zero_grad()
+        output.loss.backward()
+        optimizer.step()
+    assert (output.logits.argmax(-1) == 1).all()
+
+
+def test_a_picture_without_a_label_is_not_learned_from_teachers_either(trainer, inputs):
+    unknown = torch.full((32,), -100)
+    output = trainer.model(frames=inputs["frames"], labels=unknown, teachers=[AlwaysOne()])
+    assert output.loss.item() == 0
+
+
+def test_teachers_are_asked_in_practice(trainer, inputs):
+    inputs = inputs | {"frames": inputs["frames"] * 255}
+
+    def loss_with(*teachers: torch.nn.Module) -> float:
+        trainer.teachers = list(teachers)
+        torch.manual_seed(0)
+        return trainer.compute_loss(trainer.model, inputs).item()
+
+    assert loss_with() != loss_with(AlwaysOne())
+    trainer.model.eval()
+    assert loss_with() == loss_with(AlwaysOne())
+
+
+def test_a_teacher_with_other_labels_is_refused():
+    with pytest.raises(CheckpointError, match="has other labels than the model that it is to teach"):
+        load_teachers([PRETRAINED], list("abcdefghij"))
+
+
 def test_every_process_makes_pages_of_its_own(trainer, monkeypatch):
     seeds = []
     for process in (0, 1):
@@ -318,6 +361,7 @@ def test_letters_train_with_the_same_command_and_a_checkpoint_trains_further(tmp
         (["--custom_data", "./nowhere"], "There is no custom data at ./nowhere"),
         (["--not_digits", "./nowhere"], "./nowhere holds no pictures"),
         (["--model_name_or_path", "./nowhere"], "No digit model can be loaded from ./nowhere"),
+        (["--teachers", "./nowhere"], "No digit model can be loaded from ./nowhere"),
         (["--resume_from_checkpoint", "./nowhere"], "There is no whole checkpoint of a run at ./nowhere"),
         (["--validation_fraction", "2"], "must lie between 0 and 1"),
         (["--push_to_hub", "--hub_model_id", "me/digit", "--max_steps", "2"], "Cannot reach"),

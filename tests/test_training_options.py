@@ -158,6 +158,7 @@ def test_tensorboard_shows_curves_pages_with_their_ink_and_confusion_matrices(tm
         (["--seeds", "1", "2", "--push_to_hub"], "push the one you choose"),
         (["--freeze", "ink", "characters", "classifier"], "leaves nothing to train"),
         (["--freeze", "head"], "--freeze takes"),
+        (["--teachers", "me/digit-cnn", "--freeze", "classifier"], "teach the classifier"),
         (["--average_with_start"], "needs a checkpoint to start from"),
         (["--seeds", "1", "2", "--hyperparameter_search", "2"], "search first"),
         (["--seeds", "1", "2", "--resume_from_checkpoint", "runs/digit/checkpoint-1"], "from their own checkpoints"),

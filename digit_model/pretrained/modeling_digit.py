@@ -22,6 +22,9 @@ MAX_DICE_LOSS = 0.3
 CHARACTER_WEIGHT = 0.01
 """Of the characters' loss. Their network shares no weight with the others, but the clipping of all gradients."""
 
+TEACHERS_SHARE = 0.8
+"""Of the labels' loss, in [0, 1], that is made up by what teachers answer, where there are any."""
+
 _CENTRE_PRIOR = 0.02  # share of the pixels that an untrained network takes for the centre of a character
 
 
@@ -315,6 +318,7 @@ class DigitForImageClassification(DigitPreTrainedModel):
         character_labels: torch.Tensor | None = None,
         character_pairs: torch.Tensor | None = None,
         label_smoothing: float = 0.0,
+        teachers: list[nn.Module] | None = None,
         return_dict: bool | None = None,
     ) -> DigitOutput | tuple[torch.Tensor, ...]:
         """
@@ -340,6 +344,9 @@ class DigitForImageClassification(DigitPreTrainedModel):
             label_smoothing (`float`, *optional*, defaults to 0.0):
                 Share of each label, in [0, 1), that the loss spreads over all of them, as some pictures people name
                 differently (Szegedy et al., 2016, "Rethinking the Inception architecture").
+            teachers (`list[torch.nn.Module]`, *optional*):
+                Classifiers of the same labels, frames to outputs, whose mean answer makes up `TEACHERS_SHARE` of the
+                labels' loss (Hinton et al., 2015, "Distilling the Knowledge in a Neural Network").
             return_dict (`bool`, *optional*):
                 Whether to return a [`DigitOutput`] instead of a tuple.
         """
@@ -371,7 +378,11 @@ class DigitForImageClassification(DigitPreTrainedModel):
             outputs = self.classifier(frames).float()
             has_ink = frames.detach().amax(dim=(-3, -2, -1)).ge(self.config.min_contrast)
             logits = self._spread(outputs) * has_ink[:, None] / self.config.temperature
-            losses += [self._label_loss(outputs, labels, label_smoothing)] if labels is not None else []
+            if labels is not None:
+                losses.append(self._label_loss(outputs, labels, label_smoothing))
+                if teachers:
+                    of_teachers = _teachers_loss(outputs, labels, frames, teachers)
+                    losses[-1] = losses[-1].lerp(of_teachers, TEACHERS_SHARE)
         output = DigitOutput(loss=sum(losses) if losses else None, logits=logits, frames=frames)
         return output if return_dict or (return_dict is None and self.config.return_dict) else output.to_tuple()
 
@@ -406,6 +417,18 @@ class DigitForImageClassification(DigitPreTrainedModel):
         log_scores = outputs.log_softmax(-1)
         nothing = log_scores[:, -1:] - math.log(self.config.num_labels)
         return torch.logaddexp(log_scores[:, :-1], nothing)
+
+
+def _teachers_loss(
+    outputs: torch.Tensor, labels: torch.Tensor, frames: torch.Tensor, teachers: list[nn.Module]
+) -> torch.Tensor:
+    """Cross-entropy with the teachers' mean answer, "none of the labels" included, to what has a label."""
+    with torch.no_grad():
+        answers = torch.stack([teacher(frames).float().log_softmax(-1) for teacher in teachers]).mean(0).softmax(-1)
+    has_label = labels != -100
+    return nn.functional.cross_entropy(outputs, answers, reduction="none")[has_label].sum() / has_label.sum().clamp(
+        min=1
+    )
 
 
 def _is_stem(frames: torch.Tensor) -> torch.Tensor:
