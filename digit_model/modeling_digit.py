@@ -379,10 +379,10 @@ class DigitForImageClassification(DigitPreTrainedModel):
             has_ink = frames.detach().amax(dim=(-3, -2, -1)).ge(self.config.min_contrast)
             logits = self._spread(outputs) * has_ink[:, None] / self.config.temperature
             if labels is not None:
-                losses.append(self._label_loss(outputs, labels, label_smoothing))
+                loss = self._label_loss(outputs, labels, label_smoothing)
                 if teachers:
-                    of_teachers = _teachers_loss(outputs, labels, frames, teachers)
-                    losses[-1] = losses[-1].lerp(of_teachers, TEACHERS_SHARE)
+                    loss = loss.lerp(_teachers_loss(outputs, labels, frames, teachers), TEACHERS_SHARE)
+                losses.append(loss)
         output = DigitOutput(loss=sum(losses) if losses else None, logits=logits, frames=frames)
         return output if return_dict or (return_dict is None and self.config.return_dict) else output.to_tuple()
 
