@@ -102,7 +102,6 @@ class ModelArguments:
             "al., 2022, 'Robust fine-tuning of zero-shot models')."
         },
     )
-
     teachers: list[str] = field(
         default_factory=list,
         metadata={

@@ -426,9 +426,8 @@ def _teachers_loss(
     with torch.no_grad():
         answers = torch.stack([teacher(frames).float().log_softmax(-1) for teacher in teachers]).mean(0).softmax(-1)
     has_label = labels != -100
-    return nn.functional.cross_entropy(outputs, answers, reduction="none")[has_label].sum() / has_label.sum().clamp(
-        min=1
-    )
+    losses = nn.functional.cross_entropy(outputs, answers, reduction="none")
+    return losses[has_label].sum() / has_label.sum().clamp(min=1)
 
 
 def _is_stem(frames: torch.Tensor) -> torch.Tensor:
