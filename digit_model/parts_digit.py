@@ -15,6 +15,7 @@ _CANVAS = 128  # that each character is put on alone, to be framed
 _BATCH_SIZE = 256  # characters that are framed or read at once
 _MAX_GAP = 0.3  # of the larger one's size, between two characters that may be parts of one
 _MARK_HEIGHT = 0.6  # of the usual height, below which what is like no label is a mark
+_AS_SURE = 0.9  # of the score of the surer of two, which both have to reach as one
 _SPLIT_SCORE = 0.64  # of both halves, multiplied, from which on what was taken for one character is two
 
 
@@ -23,8 +24,8 @@ def split_and_merge(
 ) -> dict[int, Characters]:
     """
     What the classifier takes for nothing is split where it is sure of both halves. Two that stand close are merged
-    where it does not believe one of them, and their scores multiplied are lower than that of both as one; but not into
-    nothing, where one of them is like a label. What is low, and nothing like a label, is a mark.
+    where it does not believe one of them, their scores multiplied are lower than that of both as one, and it is about
+    as sure of that one as of the surer of the two. What is low, and nothing like a label, is a mark.
 
     Args:
         model: A `DigitForImageClassification`.
@@ -96,8 +97,8 @@ def _merge(
     for index, of_both in both.items():
         alone = scores[index][pairs[index]]
         gain = of_both / alone.prod(1)
-        # what is no label multiplies to less than any pair, and would take the digit beside it along
-        is_better = (gain > 1) & (of_both >= alone.max(1, initial=0).clip(max=NOTHING))
+        # a sign is like no label: multiplied with it, a sure digit is less than both are as one
+        is_better = (gain > 1) & (of_both >= _AS_SURE * alone.max(1, initial=0))
         best = [pair for pair in (-gain).argsort() if is_better[pair]]
         if best:
             characters[index], merged = _merged(characters[index], pairs[index][best])
