@@ -15,7 +15,7 @@ _CANVAS = 128  # that each character is put on alone, to be framed
 _BATCH_SIZE = 256  # characters that are framed or read at once
 _MAX_GAP = 0.3  # of the larger one's size, between two characters that may be parts of one
 _MARK_HEIGHT = 0.6  # of the usual height, below which what is like no label is a mark
-_AS_SURE = 0.9  # of the score of the surer of two, which both have to reach as one
+_MERGE_SCORE = 0.9  # of two as one, as a share of that of the surer of them, from which on they are one
 _SPLIT_SCORE = 0.64  # of both halves, multiplied, from which on what was taken for one character is two
 
 
@@ -97,8 +97,8 @@ def _merge(
     for index, of_both in both.items():
         alone = scores[index][pairs[index]]
         gain = of_both / alone.prod(1)
-        # a sign is like no label: multiplied with it, a sure digit is less than both are as one
-        is_better = (gain > 1) & (of_both >= _AS_SURE * alone.max(1, initial=0))
+        # a sign is like no label: multiplied with its score, that of the digit beside it is below that of both as one
+        is_better = (gain > 1) & (of_both >= _MERGE_SCORE * alone.max(1, initial=0))
         best = [pair for pair in (-gain).argsort() if is_better[pair]]
         if best:
             characters[index], merged = _merged(characters[index], pairs[index][best])
