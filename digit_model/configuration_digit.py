@@ -26,6 +26,8 @@ class DigitConfig(PreTrainedConfig):
             Channels of each stage of the network that tells characters apart, which is made like the ink network.
         character_depths (`list[int]`, *optional*, defaults to `[1, 2, 2, 2]`):
             Convolutions in each stage of the network that tells characters apart.
+        look_scales (`list[float]`, *optional*, defaults to `[0.75, 1.25, 1.5]`):
+            Sizes, as shares of its own, at which a page is looked at again that is not read surely at first.
         min_contrast (`float`, *optional*, defaults to 0.15):
             Brightest pixel, in [0, 1], below which a frame counts as empty.
         hidden_sizes (`list[int]`, *optional*, defaults to `[32, 64, 128]`):
@@ -68,6 +70,7 @@ class DigitConfig(PreTrainedConfig):
     ink_depths: list[int] | tuple[int, ...] = (1, 2, 2, 2)
     character_hidden_sizes: list[int] | tuple[int, ...] = (24, 48, 64, 96)
     character_depths: list[int] | tuple[int, ...] = (1, 2, 2, 2)
+    look_scales: list[float] | tuple[float, ...] = (0.75, 1.25, 1.5)
     min_contrast: float = 0.15
     hidden_sizes: list[int] | tuple[int, ...] = (32, 64, 128)
     depths: list[int] | tuple[int, ...] = (2, 3, 3)
@@ -81,7 +84,7 @@ class DigitConfig(PreTrainedConfig):
         for part in ("ink_", "character_", ""):
             for name in (f"{part}hidden_sizes", f"{part}depths"):
                 setattr(self, name, list(getattr(self, name)))
-        self.number_powers = list(self.number_powers)
+        self.look_scales, self.number_powers = list(self.look_scales), list(self.number_powers)
         if self.id2label is None and "num_labels" not in kwargs:
             self.id2label = {index: str(index) for index in range(10)}
             self.label2id = {label: index for index, label in self.id2label.items()}
@@ -117,6 +120,8 @@ class DigitConfig(PreTrainedConfig):
 
     def validate_shares(self):
         """Check that shares lie inside their ranges."""
+        if min(self.look_scales, default=1) <= 0:
+            raise ValueError(f"look_scales must be above 0, got {self.look_scales}")
         if not 0 <= self.min_contrast <= 1:
             raise ValueError(f"min_contrast must lie in [0, 1], got {self.min_contrast}")
         if not 0 <= self.dropout < 1:

@@ -25,6 +25,9 @@ CHARACTER_WEIGHT = 0.01
 TEACHERS_SHARE = 0.8
 """Of the labels' loss, in [0, 1], that is made up by what teachers answer, where there are any."""
 
+SURE_SCORE = 0.99
+"""Top score of a page before it is calibrated, in [0, 1], below which it is looked at again at other sizes."""
+
 _CENTRE_PRIOR = 0.02  # share of the pixels that an untrained network takes for the centre of a character
 
 
@@ -37,7 +40,8 @@ class DigitOutput(ModelOutput):
         logits (`torch.FloatTensor` of shape `(batch_size, num_labels)`):
             Calibrated scores before the softmax; all zero where there is no ink, so that no label stands out.
         frames (`torch.FloatTensor` of shape `(batch_size, 1, frame_size, frame_size)`):
-            What the classifier looked at, in [0, 1], ink bright; all zero on a page without ink.
+            What the classifier looked at, in [0, 1], ink bright; all zero on a page without ink. Of a page that was
+            looked at again, the one that speaks most for the answer.
     """
 
     loss: torch.FloatTensor | None = None
@@ -376,13 +380,14 @@ class DigitForImageClassification(DigitPreTrainedModel):
         if parts:
             frames = torch.cat(parts)
             outputs = self.classifier(frames).float()
-            has_ink = frames.detach().amax(dim=(-3, -2, -1)).ge(self.config.min_contrast)
-            logits = self._spread(outputs) * has_ink[:, None] / self.config.temperature
+            logits = self._logits(outputs, frames)
             if labels is not None:
                 loss = self._label_loss(outputs, labels, label_smoothing)
                 if teachers:
                     loss = loss.lerp(_teachers_loss(outputs, labels, frames, teachers), TEACHERS_SHARE)
                 losses.append(loss)
+            if pixel_values is not None and not self.training:
+                frames, logits = self._look_again(pixel_values, frames, logits)
         output = DigitOutput(loss=sum(losses) if losses else None, logits=logits, frames=frames)
         return output if return_dict or (return_dict is None and self.config.return_dict) else output.to_tuple()
 
@@ -401,10 +406,55 @@ class DigitForImageClassification(DigitPreTrainedModel):
             return pixel_values.new_zeros(0, 1, self.config.frame_size, self.config.frame_size)
         return self.frame(self.to_ink(pixel_values)).to(pixel_values.dtype)
 
+    def _look_again(
+        self, pixel_values: torch.Tensor | list[torch.Tensor], frames: torch.Tensor, logits: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        Frames and logits of a batch that begins with these pages, of which those that are not read surely are looked
+        at smaller and larger too.
+        """
+        is_unsure = (logits * self.config.temperature).softmax(-1).amax(-1) < SURE_SCORE
+        if torch.compiler.is_exporting():  # a graph has no branches: it looks at all of them
+            pages, chosen = pixel_values, torch.arange(len(pixel_values))
+        else:
+            size = self.config.frame_size
+            chosen = [i for i, page in enumerate(pixel_values) if page.shape[-1] != size and is_unsure[i]]
+            if not chosen:
+                return frames, logits
+            pages = torch.stack([pixel_values[i] for i in chosen])
+            chosen = torch.tensor(chosen, device=logits.device)
+        again = self._at_all_sizes(pages, frames[chosen], logits[chosen])
+        is_unsure = is_unsure[chosen].view(-1, 1, 1, 1)
+        frames = frames.index_copy(0, chosen, again[0].where(is_unsure, frames[chosen]))
+        logits = logits.index_copy(0, chosen, again[1].where(is_unsure[..., 0, 0], logits[chosen]))
+        return frames, logits
+
+    def _at_all_sizes(
+        self, pages: torch.Tensor, frames: torch.Tensor, logits: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        The mean logits of pages over all sizes (Simonyan & Zisserman, 2015, "Very deep convolutional networks for
+        large-scale image recognition", 4.2), and the frame that speaks most for that answer.
+        """
+        looks = [(frames, logits)]
+        for scale in self.config.look_scales:
+            side = DigitFrame.cells * max(1, round(scale * pages.shape[-1] / DigitFrame.cells))
+            frames = self.to_frames(nn.functional.interpolate(pages, (side, side), mode="bilinear"))
+            looks.append((frames, self._logits(self.classifier(frames).float(), frames)))
+        frames, logits = map(torch.stack, zip(*looks))  # (looks, N, ...)
+        mean = logits.mean(0)
+        for_answer = logits.log_softmax(-1).gather(2, mean.argmax(1).expand(len(looks), -1)[..., None])
+        best = for_answer.argmax(0).view(1, -1, 1, 1, 1).expand(-1, -1, *frames.shape[2:])
+        return frames.gather(0, best)[0], mean
+
     def to_ink(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Pages (N, 1, H, W) in [0, 1] -> the share of each pixel that is ink, in [0, 1]; frames are ink already."""
         is_frame = pixel_values.shape[-1] == self.config.frame_size
         return pixel_values if is_frame else self.ink(pixel_values).sigmoid()
+
+    def _logits(self, outputs: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
+        has_ink = frames.detach().amax(dim=(-3, -2, -1)).ge(self.config.min_contrast)
+        return self._spread(outputs) * has_ink[:, None] / self.config.temperature
 
     def _label_loss(self, outputs: torch.Tensor, labels: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:
         """Cross-entropy, with "none of the labels" as one label more."""

@@ -227,7 +227,7 @@ def _way_of_a_picture(picture: LabelledPicture, row: pd.Series, classifier: Pipe
     image.thumbnail((2 * _THUMBNAIL, 2 * _THUMBNAIL))
     page = classifier.preprocess(picture.source)["pages"][0].to(classifier.device)[None]
     with torch.inference_mode():
-        steps = {"page": page, "ink": classifier.model.to_ink(page), "frame": classifier.model.to_frames(page)}
+        steps = {"page": page, "ink": classifier.model.to_ink(page), "frame": classifier.model(page).frames}
     return {"picture": image} | {name: to_image(step[0, 0]) for name, step in steps.items()}
 
 

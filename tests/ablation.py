@@ -3,12 +3,14 @@ What each part of the recipe buys, on pictures that nothing was trained on.
 
     python tests/ablation.py parts PHOTOS --mnist ... --custom_data ... --max_steps 300 --output_dir runs/ablation
     python tests/ablation.py hands CUSTOM_DIGITS --mnist ... --max_steps 300 --output_dir runs/ablation
+    python tests/ablation.py looks PHOTOS NOT_DIGITS
     python tests/ablation.py rejection PHOTOS NOT_DIGITS
 
 `parts` trains the same network several times, from the plainest recipe to the released one, each with one part more,
 and reads the pictures with each. `hands` trains it on MNIST, and with more and more hands beside, and reads pictures of
-writers it has never seen. `rejection` asks the shipped checkpoint several ways for how sure it is, and tells how many
-of the pictures are answered, and right, where one in a hundred of the others is answered too.
+writers it has never seen. `looks` has the shipped checkpoint look at pages in more and more sizes, and `rejection` asks
+several ways for how sure it is at its first look; both tell how many of the pictures are answered, and right, where one
+in a hundred of the others is answered too.
 """
 
 import sys
@@ -156,6 +158,23 @@ def print_accuracy(name: str, rows: Dataset, classifier: DigitImageClassificatio
     print(f"| {name} | {(table['answer'] == table['label']).mean():.1%} |", flush=True)
 
 
+def looks(photos: str, others: str) -> None:
+    model, processor = load_checkpoint()
+    classifier = DigitImageClassificationPipeline(model=model, image_processor=processor)
+    scales = model.config.look_scales
+    print("| looks at a page | accuracy | answered | of these right |\n|---|---|---|---|")
+    for name, model.config.look_scales in (
+        ("one", []),
+        ("a larger one where that is not sure", [max(scales)]),
+        ("a smaller one too", [min(scales), max(scales)]),
+        ("all", scales),
+    ):
+        read, not_read = (predict(classifier, load_labelled(source)) for source in (photos, others))
+        is_right, is_answered = read["answer"] == read["label"], read["score"] > not_read["score"].quantile(0.99)
+        shares = (is_right, is_answered, is_right[is_answered])
+        print(f"| {name} |", " | ".join(f"{share.mean():.2%}" for share in shares), "|", flush=True)
+
+
 def agreement(model: DigitForImageClassification, frames: torch.Tensor) -> torch.Tensor:
     """The top score of the mean over nine small shifts of each frame."""
     shifts = [(row, column) for row in (-1, 0, 1) for column in (-1, 0, 1)]
@@ -193,8 +212,8 @@ def rejection(photos: str, others: str) -> None:
 
 def main() -> None:
     command, pictures = sys.argv[1], sys.argv[2]
-    if command == "rejection":
-        return rejection(pictures, sys.argv[3])
+    if command in ("looks", "rejection"):
+        return {"looks": looks, "rejection": rejection}[command](pictures, sys.argv[3])
     defaults = ["--eval_strategy", "no", "--save_strategy", "no", "--disable_tqdm", "True", "--logging_strategy", "no"]
     parser = HfArgumentParser((DataArguments, DigitTrainingArguments))
     {"parts": parts, "hands": hands}[command](pictures, *parser.parse_args_into_dataclasses([*defaults, *sys.argv[3:]]))

@@ -18,9 +18,9 @@ def test_other_labels_change_the_size_of_the_answer():
 
 
 def test_a_configuration_survives_saving(tmp_path):
-    DigitConfig(hidden_sizes=(8, 16), depths=(1, 2), dropout=0.3).save_pretrained(tmp_path)
+    DigitConfig(hidden_sizes=(8, 16), depths=(1, 2), look_scales=(1.5,)).save_pretrained(tmp_path)
     loaded = DigitConfig.from_pretrained(tmp_path)
-    assert (loaded.hidden_sizes, loaded.depths, loaded.dropout) == ([8, 16], [1, 2], 0.3)
+    assert (loaded.hidden_sizes, loaded.depths, loaded.look_scales) == ([8, 16], [1, 2], [1.5])
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,7 @@ def test_a_configuration_survives_saving(tmp_path):
         {"depths": [2, 0, 2]},
         {"hidden_sizes": [8] * 7, "depths": [1] * 7},
         {"min_contrast": 2.0},
+        {"look_scales": [0.75, 0.0]},
         {"dropout": 1.0},
         {"image_size": "large"},
         {"image_size": 100},

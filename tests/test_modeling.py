@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 import torch
 from conftest import scan
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageChops, ImageDraw, ImageOps
+from torch import nn
 
 from digit_model import DigitConfig, DigitForImageClassification, DigitImageProcessor, load_checkpoint
-from digit_model.modeling_digit import NO_LABEL, DigitFrame
+from digit_model.modeling_digit import NO_LABEL, SURE_SCORE, DigitFrame
 
 processor = DigitImageProcessor()
 
@@ -80,6 +81,22 @@ def test_a_blank_page_gives_every_label_the_same_score(model, tone):
 
 def test_a_blank_frame_gives_every_label_the_same_score(model):
     assert not model(torch.full((1, 1, 28, 28), 0.02)).logits.any()
+
+
+@torch.inference_mode()
+def test_a_page_that_is_not_read_surely_gets_the_mean_of_looks_at_several_sizes(model, digits):
+    both = ImageChops.darker(*(scan(digits[digit], side=150) for digit in (3, 6)))
+    pages = pages_of([scan(digits[3], side=150), both])
+    at_first = model(frames=model.to_frames(pages)).logits
+    assert at_first[1].softmax(0).max() < SURE_SCORE < at_first[0].softmax(0).max()
+    output = model(pages)
+    torch.testing.assert_close(output.logits[0], at_first[0])
+
+    resized = [nn.functional.interpolate(pages[1:], (side, side), mode="bilinear") for side in (96, 128, 160, 192)]
+    looks = [model(frames=model.to_frames(page)) for page in resized]
+    torch.testing.assert_close(output.logits[1], torch.stack([look.logits[0] for look in looks]).mean(0))
+    best = max(looks, key=lambda look: look.logits[0].softmax(0)[output.logits[1].argmax()])
+    torch.testing.assert_close(output.frames[1], best.frames[0])
 
 
 def test_a_list_may_mix_pages_and_frames(model, digits):
