@@ -31,9 +31,16 @@ def find_ink(
     for index, side in looks.items():
         shapes[_page_shape(pictures[index].size, side, processor.size["height"])].append(index)
     for shape, indices in shapes.items():
-        pages = [np.asarray(processor.fit(pictures[index], shape)) for index in indices]
-        pages = torch.from_numpy(np.stack(pages))[:, None].to(model.device, model.dtype) / 255
+        pages = to_pages(model, processor, [pictures[index] for index in indices], shape)
         yield from zip(indices, tiled(model.ink, pages)[:, 0].sigmoid().float().cpu())
+
+
+def to_pages(
+    model: PreTrainedModel, processor: BaseImageProcessor, pictures: list[Image.Image], shape: tuple[int, int]
+) -> torch.Tensor:
+    """Pictures, at least one, in grey ("L") -> pages (N, 1, *shape) in [0, 1], as the model takes them."""
+    pages = np.stack([np.asarray(processor.fit(picture, shape)) for picture in pictures])
+    return torch.from_numpy(pages)[:, None].to(model.device, model.dtype) / 255
 
 
 def _fitted(page: tuple[int, int], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,7 @@ from torch import nn
 from transformers import BaseImageProcessor, PreTrainedModel
 
 from .characters_digit import MIN_INK, Characters, doubted, find_characters
-from .page_digit import find_ink, is_seen_on, of_picture, tiled, to_shares
+from .page_digit import find_ink, is_seen_on, of_picture, tiled, to_pages, to_shares
 from .parts_digit import frames_of, split_and_merge
 
 MAX_AREA = 4_000_000
@@ -89,9 +89,10 @@ def find_writing(
         written = {index: each for index, each in characters.items() if not closer[index]}
         for index, writing in _writings(model, inks, written, pictures):
             writings[index].append(writing)
-            if len(writing.boxes) <= 1 and (first[index] >= MIN_INK).any():
-                writings[index].append(_as_one(model, first[index], pictures[index].size))
         looks = {index: side for index, side in closer.items() if side}
+    single = {i: first[i] for i, (each,) in enumerate(writings) if len(each.boxes) <= 1 and first[i].max() >= MIN_INK}
+    for index, writing in _as_one(model, processor, pictures, single):
+        writings[index].append(writing)
     return writings
 
 
@@ -159,11 +160,20 @@ def _writings(
         yield index, Writing(boxes[index][order], scores[order], frames[index], lines, ink)
 
 
-def _as_one(model: PreTrainedModel, ink: torch.Tensor, size: tuple[int, int]) -> Writing:
-    rows, columns = (ink >= MIN_INK).nonzero().T
-    box = np.array([[rows.min(), columns.min(), rows.max() + 1, columns.max() + 1]])
-    frames, shown = model.frame(ink[None, None]), of_picture(ink, size)
-    return Writing(to_shares(box, ink.shape, size), np.ones(1), frames, np.zeros(1, dtype=int), shown)
+def _as_one(
+    model: PreTrainedModel, processor: BaseImageProcessor, pictures: list[Image.Image], inks: dict[int, torch.Tensor]
+) -> Iterator[tuple[int, Writing]]:
+    """All ink (H, W) that the first look found on each picture as one character, read as a single digit is."""
+    if not inks:
+        return
+    side = processor.size["height"]
+    pages = to_pages(model, processor, [pictures[index] for index in inks], (side, side))
+    for (index, ink), frame in zip(inks.items(), model(pages).frames.cpu()):
+        rows, columns = (ink >= MIN_INK).nonzero().T
+        box = np.array([[rows.min(), columns.min(), rows.max() + 1, columns.max() + 1]])
+        size = pictures[index].size
+        box, shown = to_shares(box, ink.shape, size), of_picture(ink, size)
+        yield index, Writing(box, np.ones(1), frame[None], np.zeros(1, dtype=int), shown)
 
 
 def _in_order(boxes: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
