@@ -417,8 +417,8 @@ class DigitForImageClassification(DigitPreTrainedModel):
         if torch.compiler.is_exporting():  # a graph has no branches: it looks at all of them
             pages, chosen = pixel_values, torch.arange(len(pixel_values))
         else:
-            size = self.config.frame_size
-            chosen = [i for i, page in enumerate(pixel_values) if page.shape[-1] != size and is_unsure[i]]
+            is_page = [page.shape[-1] != self.config.frame_size for page in pixel_values]
+            chosen = [i for i, pair in enumerate(zip(is_page, is_unsure.tolist())) if all(pair)]  # a GPU waits but once
             if not chosen:
                 return frames, logits
             pages = torch.stack([pixel_values[i] for i in chosen])
