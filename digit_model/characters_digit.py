@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.ndimage import find_objects, label, mean
+from scipy.ndimage import find_objects, label, maximum_filter, mean
 from scipy.spatial import KDTree
 from torch import nn
 
@@ -165,8 +165,8 @@ def find_characters(ink: torch.Tensor, maps: torch.Tensor) -> Characters:
         maps: (4, h, w), as `DigitCharacters` gives them for that ink or for a smaller copy of it.
     """
     heat = maps[0].sigmoid()
-    is_peak = heat == nn.functional.max_pool2d(heat[None], 2 * _CENTRES_APART + 1, 1, _CENTRES_APART)[0]
-    peaks = (is_peak & (heat > _MIN_CENTRE)).nonzero()
+    highest_near = torch.from_numpy(maximum_filter(heat.numpy(), 2 * _CENTRES_APART + 1))
+    peaks = ((heat == highest_near) & (heat > _MIN_CENTRE)).nonzero()
     pixels = (ink >= MIN_INK).nonzero()
     scale = torch.tensor(heat.shape) / torch.tensor(ink.shape)
     places = (pixels + 0.5) * scale - 0.5  # where they lie in the maps

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from PIL import Image
-from scipy.ndimage import find_objects, label
+from scipy.ndimage import find_objects, label, maximum_filter
 from torch import nn
 from transformers import BaseImageProcessor, PreTrainedModel
 
@@ -105,8 +105,7 @@ def _closer(side: int, height: float, picture: Image.Image) -> int | None:
 
 def _usual_height(ink: torch.Tensor) -> float:
     """Of the pieces of ink (H, W) that nearly hang together: half of it is in higher ones. 0 where there is none."""
-    near = nn.functional.max_pool2d(ink[None], 2 * _GAP + 1, 1, _GAP)[0]
-    pieces, _ = label(near.numpy() >= MIN_INK)
+    pieces, _ = label(maximum_filter(ink.numpy() >= MIN_INK, 2 * _GAP + 1))
     mass = np.bincount(pieces.ravel())[1:]
     heights = np.array([rows.stop - rows.start - 2 * _GAP for rows, _ in find_objects(pieces)])
     if not len(heights):
@@ -140,9 +139,9 @@ def _shrunk(ink: torch.Tensor) -> torch.Tensor:
         return ink
     scale = height / _TARGET_HEIGHT
     wider = 2 * int(scale / 2) + 1
-    thick = nn.functional.max_pool2d(ink[None, None], wider, 1, wider // 2)
+    thick = torch.from_numpy(maximum_filter(ink.numpy(), wider))
     shape = [max(1, round(side / scale)) for side in ink.shape]
-    return nn.functional.interpolate(thick, shape, mode="bilinear", antialias=True)[0, 0]
+    return nn.functional.interpolate(thick[None, None], shape, mode="bilinear", antialias=True)[0, 0]
 
 
 def _writings(

@@ -6,7 +6,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageOps
 from torch import nn
 
 from digit_model import DigitConfig, DigitForImageClassification, DigitImageProcessor, load_checkpoint
-from digit_model.modeling_digit import NO_LABEL, SURE_SCORE, DigitFrame
+from digit_model.modeling_digit import NO_LABEL, SURE_SCORE, DigitConvLayer, DigitFrame
 
 processor = DigitImageProcessor()
 
@@ -29,6 +29,17 @@ def test_the_networks_stay_small():
     model = DigitForImageClassification(DigitConfig())
     for network in (model.ink, model.characters, model.classifier):
         assert sum(weight.numel() for weight in network.parameters()) <= 500_000
+
+
+@torch.inference_mode()
+def test_a_layer_gives_what_its_convolution_its_normalization_and_its_activation_give():
+    torch.manual_seed(0)
+    layer = DigitConvLayer(3, 8, stride=2).eval()
+    for statistic in (layer.normalization.running_mean, layer.normalization.running_var, layer.normalization.weight):
+        statistic.uniform_(0.5, 2)
+    pictures = torch.rand(2, 3, 16, 16)
+    one_by_one = layer.activation(layer.normalization(layer.convolution(pictures)))
+    torch.testing.assert_close(layer(pictures), one_by_one)
 
 
 def test_an_untrained_network_finds_few_characters_so_that_a_short_run_is_soon_calibrated(frames):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 from PIL import Image
-from torch import nn
+from scipy.ndimage import maximum_filter
 from transformers import BaseImageProcessor, PreTrainedModel
 
 _TILE, _OVERLAP = 320, 48
@@ -78,7 +78,7 @@ def is_seen_on(page: tuple[int, int], ink: torch.Tensor, size: tuple[int, int]) 
         bool (H, W).
     """
     (start, covered), (start_before, covered_before) = _fitted(page, size), _fitted(ink.shape, size)
-    nearby = nn.functional.max_pool2d(ink[None], 5, 1, 2)[0] >= _FAINT_INK
+    nearby = torch.from_numpy(maximum_filter(ink.numpy() >= _FAINT_INK, 5))
     rows, columns = (
         torch.from_numpy((np.arange(page[axis]) + 0.5 - start[axis]) / covered[axis] * covered_before[axis])
         .add(start_before[axis])
