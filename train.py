@@ -142,6 +142,10 @@ class DigitTrainingArguments(TrainingArguments):
     per_device_train_batch_size: int = field(default=128, metadata={"help": "Pictures per step and process."})
     per_device_eval_batch_size: int = field(default=500, metadata={"help": "Pictures per step of evaluation."})
     pages_per_step: int = field(default=12, metadata={"help": "Synthetic pages per step and process."})
+    strips_share: float = field(
+        default=0.0,
+        metadata={"help": "Share of the steps with half as many pages, wide ones with numbers, for the ink."},
+    )
     strings_per_step: int = field(default=6, metadata={"help": "Synthetic numbers per step and process."})
     learning_rate: float = field(default=7e-3, metadata={"help": "Highest learning rate."})
     weight_decay: float = field(default=0.05, metadata={"help": "Weight decay."})
@@ -187,6 +191,8 @@ class DigitTrainingArguments(TrainingArguments):
             raise ValueError("--seeds go on from their own checkpoints: pass --resume_from_checkpoint without a name.")
         if min(self.pages_per_step, self.strings_per_step) < 1:
             raise ValueError("--pages_per_step and --strings_per_step take 1 or more; --freeze leaves a network alone.")
+        if not 0 <= self.strips_share <= 1:
+            raise ValueError("--strips_share is a share of the steps: pass a number from 0 to 1.")
         for name, reason in UNFIT_FLAGS.items():
             if getattr(self, name):
                 raise ValueError(f"--{name} does not fit this model ({reason}): leave it out.")

@@ -30,6 +30,8 @@ NETWORKS = ("ink", "characters", "classifier")
 SHARP_SHARE = 0.5  # of the plain frames that are read as they are: warping blurs, and what is read in use is sharp
 OTHERS_RATE = 0.3  # AdamW's learning rate for all but the kernels, as a share of Muon's
 CHARACTERS_PER_STRING, NEIGHBOURS_PER_STRING = 2, 0.5  # that are read as frames, neighbours as if they were one
+STRIP_WIDTH, STRIP_HEIGHTS = 256, (96, 96, 128, 160)  # of the pages that are as wide as a number is looked at
+ON_STRIPS = {"string": 0.6, "fields": 0.3, "straight": 0.15, "small": 0.05}  # what `Pages` writes there: more numbers
 SMALL_PAGE = 96  # side of the pages in the first half of a run: 0.56 of the pixels, so more steps in the same time
 
 
@@ -61,6 +63,7 @@ class DigitTrainer(Trainer):
         self.augmentation, self.strings, self.freeze = augmentation, strings, freeze
         self.warp = replace(augmentation, stroke=0)  # pages and numbers bring a pen of their own
         self.pages, self.small_pages = pages, replace(pages, size=min(SMALL_PAGE, pages.size))
+        self.wide_pages = replace(pages, size=STRIP_WIDTH, **ON_STRIPS)
         classifiers = [teacher.classifier.eval() for teacher in teachers]
         self.teachers = [each.to(self.args.device, memory_format=torch.channels_last) for each in classifiers]
         self.results = {}
@@ -107,8 +110,13 @@ class DigitTrainer(Trainer):
         """Every character as a frame, and some of them on synthetic pages."""
         is_sharp = torch.rand(len(frames), 1, 1, 1, device=frames.device) < SHARP_SHARE
         on_pages = torch.randperm(len(frames), device=frames.device)[: self.args.pages_per_step]
-        is_first_half = self.state.global_step < self.state.max_steps / 2
-        batch = (self.small_pages if is_first_half else self.pages)(self.warp(frames[on_pages]))
+        if torch.rand(()) < self.args.strips_share:
+            on_pages = on_pages[: (len(on_pages) + 1) // 2]  # as each is as large as two
+            height = STRIP_HEIGHTS[torch.randint(len(STRIP_HEIGHTS), ())]
+            batch = self.wide_pages(self.warp(frames[on_pages])).strips(height)
+        else:
+            is_first_half = self.state.global_step < self.state.max_steps / 2
+            batch = (self.small_pages if is_first_half else self.pages)(self.warp(frames[on_pages]))
         page_labels = labels[on_pages].where(batch.is_single, -100).where(~batch.is_blank, NO_LABEL)
         return {
             "pixel_values": batch.pages,

@@ -214,6 +214,21 @@ def test_a_loop_that_the_pen_has_filled_stays_thicker_than_the_stem():
     assert ink[50].sum() >= 3 * ink[75].sum()
 
 
+def test_a_strip_holds_the_writing_of_its_page_with_its_owner_and_its_paper(frames):
+    torch.manual_seed(0)
+    batch = Pages(size=256, string=1, columns=0, straight=0, neighbour=0, empty=0, grain=0)(frames.repeat(3, 1, 1, 1))
+    strips = batch.strips(128)
+    assert strips.pages.shape == strips.ink.shape == (30, 1, 128, 256)
+    is_low = (batch.ink[:, 0].amax(2) > 0).sum(1) < 80
+    assert is_low.sum() >= 10
+    for page, strip in zip(*(zip(*(layer[is_low] for layer in each[:3])) for each in (batch, strips))):
+        assert (strip[1] > 0).sum() == (page[1] > 0).sum()
+        is_here = [
+            all(part.narrow(-2, top, 128).equal(of_strip) for part, of_strip in zip(page, strip)) for top in range(129)
+        ]
+        assert any(is_here)
+
+
 def test_no_frames_are_no_pages():
     assert write(torch.zeros(0, 1, 28, 28), torch.zeros(0), torch.zeros(0, 2), torch.zeros(0), (64, 64)).shape == (
         0,

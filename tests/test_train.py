@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from data_prep import Augmentation, Pages, Strings, to_pictures
 from digit_model import PRETRAINED, CheckpointError
 from digit_model.__main__ import main as digit_model
-from digit_model.trainer import DigitTrainer, muon
+from digit_model.trainer import STRIP_WIDTH, DigitTrainer, muon
 from train import HANDS_SHARE, NOT_DIGITS_SHARE, TABLET_SHARE, DigitTrainingArguments, load_teachers, main, new_model
 
 SECRET = "hf_of_nobody"
@@ -198,6 +198,19 @@ def test_the_first_half_of_the_steps_practises_on_smaller_pages(trainer, inputs)
     for trainer.state.max_steps, trainer.state.global_step in ((4, step) for step in range(4)):
         sides.append(trainer._practice(inputs)["pixel_values"].shape[-1])
     assert sides == [96, 96, 128, 128]
+
+
+@pytest.mark.parametrize("trainer", [{"strips_share": 1.0}], indirect=True)
+def test_strips_are_half_as_many_wide_pages_that_teach_the_ink_alone(trainer, inputs):
+    practice = trainer._practice(inputs)
+    count, _, height, width = practice["pixel_values"].shape
+    assert count == trainer.args.pages_per_step / 2 and height < width == STRIP_WIDTH
+    assert practice["ink_labels"].shape == practice["pixel_values"].shape
+    of_pages = {name: practice[name] for name in ("pixel_values", "ink_labels")}
+    trainer.model(**of_pages, labels=practice["labels"][:count]).loss.backward()
+    assert all(weight.grad is not None for weight in trainer.model.ink.parameters())
+    assert all(weight.grad is None for weight in trainer.model.classifier.parameters())
+    assert trainer.model(**practice).loss.isfinite()
 
 
 def test_labels_are_smoothed_in_practice_and_not_where_it_is_measured(trainer, inputs):

@@ -163,6 +163,7 @@ def test_tensorboard_shows_curves_pages_with_their_ink_and_confusion_matrices(tm
         (["--seeds", "1", "2", "--hyperparameter_search", "2"], "search first"),
         (["--seeds", "1", "2", "--resume_from_checkpoint", "runs/digit/checkpoint-1"], "from their own checkpoints"),
         (["--pages_per_step", "0"], "take 1 or more"),
+        (["--strips_share", "2"], "a number from 0 to 1"),
         (["--prediction_loss_only"], "--prediction_loss_only does not fit this model"),
         (["--dataloader_drop_last"], "every validation picture counts"),
     ],

@@ -345,7 +345,8 @@ class DigitForImageClassification(DigitPreTrainedModel):
                 Of the pages, the frames and the characters, in this order: indices in `[0, config.num_labels)` for the
                 cross-entropy, [`NO_LABEL`] for a picture of something else, -100 for one that does not count.
             ink_labels (`torch.FloatTensor` of shape `(batch_size, 1, size, size)`, *optional*):
-                Which share of each pixel of the pages is ink, in [0, 1].
+                Which share of each pixel of the pages is ink, in [0, 1]. Pages that come with it need not be square; of
+                such pages no label counts.
             strings (`torch.FloatTensor` of shape `(m, 1, height, width)`, *optional*):
                 Ink of several characters in [0, 1], to learn from which of it belongs together.
             character_labels (`torch.LongTensor` of shape `(m, height, width)`, *optional*):
@@ -366,14 +367,16 @@ class DigitForImageClassification(DigitPreTrainedModel):
         losses, parts, logits = [], [], None
         if pixel_values is not None and ink_labels is not None:
             ink_logits = self.ink(pixel_values).float()
-            parts.append(self.frame(ink_logits.sigmoid()))
             cross_entropy, dice = _ink_losses(ink_logits, ink_labels)
             losses += [3 * cross_entropy, dice.mean()]
-            # a page whose ink is not found would teach to guess, and a piece of a rule that a plain 1 is nothing
             if labels is not None:
-                on_pages = labels[: len(dice)]
-                is_fair = torch.where(on_pages == NO_LABEL, ~_is_stem(parts[0]), dice < MAX_DICE_LOSS)
-                labels = torch.cat([on_pages.where(is_fair, -100), labels[len(dice) :]])
+                on_pages, labels = labels[: len(dice)], labels[len(dice) :]
+            if ink_logits.shape[-2] == ink_logits.shape[-1]:  # others have no frame
+                parts.append(self.frame(ink_logits.sigmoid()))
+                # a page whose ink is not found would teach to guess, and a piece of a rule that a plain 1 is nothing
+                if labels is not None:
+                    is_fair = torch.where(on_pages == NO_LABEL, ~_is_stem(parts[0]), dice < MAX_DICE_LOSS)
+                    labels = torch.cat([on_pages.where(is_fair, -100), labels])
         elif pixel_values is not None:
             parts.append(self.to_frames(pixel_values))
         if frames is not None:
