@@ -48,18 +48,6 @@ class PageBatch(NamedTuple):
         """bool (N,), whether nobody has written on the page."""
         return self.ink.amax((1, 2, 3)) == 0
 
-    def strips(self, height: int) -> "PageBatch":
-        """So many rows of each page, around what is written on it: as a number on its own sheet is looked at."""
-        n, size = len(self.ink), self.ink.shape[-1]
-        mass = self.ink.sum((1, 3)) + 1e-3  # the middle of the page where it is blank
-        middle = (mass * torch.arange(size, device=mass.device)).sum(1) / mass.sum(1)
-        middle = middle + torch.randn(n, device=mass.device) * height / 12
-        top = (middle - height / 2).round().long().clamp(0, size - height)
-        rows = (top[:, None] + torch.arange(height, device=mass.device))[..., None].expand(-1, -1, size)
-        pages, ink = (layer.gather(2, rows[:, None]) for layer in (self.pages, self.ink))
-        owner, is_inside = (layer.gather(1, rows) for layer in (self.owner, self.is_inside))
-        return PageBatch(pages, ink, owner, self.characters, is_inside)
-
     @property
     def touches(self) -> torch.Tensor:
         """bool (N,), whether the ink of two characters meets."""
@@ -71,6 +59,18 @@ class PageBatch(NamedTuple):
             )
             meets |= ((one > 0) & (other > 0) & (one != other)).any(2).any(1)
         return meets
+
+    def strips(self, height: int) -> "PageBatch":
+        """So many rows of each page, around what is written on it: as a number on its own sheet is looked at."""
+        n, size = len(self.ink), self.ink.shape[-1]
+        mass = self.ink.sum((1, 3)) + 1e-3  # the middle of the page where it is blank
+        middle = (mass * torch.arange(size, device=mass.device)).sum(1) / mass.sum(1)
+        middle = middle + torch.randn(n, device=mass.device) * height / 12
+        top = (middle - height / 2).round().long().clamp(0, size - height)
+        rows = (top[:, None] + torch.arange(height, device=mass.device))[..., None].expand(-1, -1, size)
+        pages, ink = (layer.gather(2, rows[:, None]) for layer in (self.pages, self.ink))
+        owner, is_inside = (layer.gather(1, rows) for layer in (self.owner, self.is_inside))
+        return PageBatch(pages, ink, owner, self.characters, is_inside)
 
 
 @dataclass(frozen=True)
