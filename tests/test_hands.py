@@ -6,7 +6,7 @@ import torch
 
 from data_prep import written_in_other_hands, written_on_a_tablet
 from digit_model import DigitConfig, load_checkpoint
-from digit_model.modeling_digit import DigitFrame
+from digit_model.frame_digit import DigitFrame
 
 LABELS = list("0123456789")
 every_way = pytest.mark.parametrize("written", [written_in_other_hands, written_on_a_tablet])

@@ -6,7 +6,8 @@ from PIL import Image, ImageChops, ImageDraw, ImageOps
 from torch import nn
 
 from digit_model import DigitConfig, DigitForImageClassification, DigitImageProcessor, load_checkpoint
-from digit_model.modeling_digit import NO_LABEL, SURE_SCORE, DigitConvLayer, DigitFrame
+from digit_model.frame_digit import DigitFrame
+from digit_model.modeling_digit import NO_LABEL, SURE_SCORE, DigitConvLayer
 
 processor = DigitImageProcessor()
 
