@@ -15,6 +15,7 @@ _CANVAS = 128  # that each character is put on alone, to be framed
 _BATCH_SIZE = 256  # characters that are framed or read at once
 _MAX_GAP = 0.3  # of the larger one's size, between two characters that may be parts of one
 _MARK_HEIGHT = 0.6  # of the usual height, below which what is like no label is a mark
+_DOUBTED_SCORE = 0.97  # of one of two that stand close, below which they may be parts of one
 _MERGE_SCORE = 0.9  # of two as one, as a share of that of the surer of them, from which on they are one
 _SPLIT_SCORE = 0.64  # of both halves, multiplied, from which on what was taken for one character is two
 
@@ -90,7 +91,7 @@ def _merge(
     """The characters, and the score (K,) of each one's likeliest label, with those merged that are parts of one."""
     pairs = {index: _close_pairs(each.boxes) for index, each in characters.items()}
     for index, each in scores.items():
-        is_doubtful = each[pairs[index]].min(1, initial=1) < model.config.rejection_threshold
+        is_doubtful = each[pairs[index]].min(1, initial=1) < _DOUBTED_SCORE
         pairs[index] = pairs[index][is_doubtful]
     both = _top_scores(model, inks, characters, pairs)
     characters, scores = characters.copy(), scores.copy()
