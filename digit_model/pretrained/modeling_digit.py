@@ -264,8 +264,9 @@ class DigitForImageClassification(DigitPreTrainedModel):
                 Share of each label, in [0, 1), that the loss spreads over all of them, as some pictures people name
                 differently (Szegedy et al., 2016, "Rethinking the Inception architecture").
             teachers (`list[torch.nn.Module]`, *optional*):
-                Classifiers of the same labels, frames to outputs, whose mean answer makes up `TEACHERS_SHARE` of the
-                labels' loss (Hinton et al., 2015, "Distilling the Knowledge in a Neural Network").
+                Classifiers of the same labels, frames to outputs, whose mean answer, where it is right, makes up
+                `TEACHERS_SHARE` of the labels' loss (Hinton et al., 2015, "Distilling the Knowledge in a Neural
+                Network").
             return_dict (`bool`, *optional*):
                 Whether to return a [`DigitOutput`] instead of a tuple.
         """
@@ -389,12 +390,18 @@ class DigitForImageClassification(DigitPreTrainedModel):
 def _teachers_loss(
     outputs: torch.Tensor, labels: torch.Tensor, frames: torch.Tensor, teachers: list[nn.Module]
 ) -> torch.Tensor:
-    """Cross-entropy with the teachers' mean answer, "none of the labels" included, to what has a label."""
+    """
+    Cross-entropy with the teachers' mean answer, "none of the labels" included, where that is right. A label that they
+    miss is for `_label_loss` alone, so that a new way of writing it can be learned; what they take for a label and
+    shows none is none.
+    """
     with torch.no_grad():
         answers = torch.stack([teacher(frames).float().log_softmax(-1) for teacher in teachers]).mean(0).softmax(-1)
-    has_label = labels != -100
-    losses = nn.functional.cross_entropy(outputs, answers, reduction="none")
-    return losses[has_label].sum() / has_label.sum().clamp(min=1)
+    has_none = labels == NO_LABEL
+    is_right = answers.argmax(-1) == labels.where(~has_none, answers.shape[1] - 1)
+    as_taught = nn.functional.cross_entropy(outputs, answers, reduction="none")
+    losses = torch.where(is_right, as_taught, -outputs.log_softmax(-1)[:, -1])[is_right | has_none]
+    return losses.sum() / max(1, len(losses))
 
 
 def _is_stem(frames: torch.Tensor) -> torch.Tensor:
