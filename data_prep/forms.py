@@ -1,4 +1,4 @@
-"""What a form prints around the writing that it asks for: boxes, frames and combs."""
+"""What a form prints around the writing that it asks for: boxes, frames, combs and circles."""
 
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ class _Field(NamedTuple):
     """Where a field is printed; lengths are page pixels, and negative ones lie inside it."""
 
     columns: torch.Tensor  # (N, P, size): from the middle of each character, nan where there is none
+    is_mark: torch.Tensor  # (N, P, 1): whether the character is one such as a comma
     across: torch.Tensor  # (N, 1, size): from the left or right side
     down: torch.Tensor  # (N, size, size): from the middle line
     half: torch.Tensor  # (N, 1, 1): of its height
@@ -50,8 +51,18 @@ def comb(field: _Field) -> torch.Tensor:
     return torch.maximum(line, teeth)
 
 
-KINDS = {boxes: 0.45, boxes_apart: 0.2, frame: 0.2, comb: 0.15}
-"""What draws each kind of field, and its share. None is a circle: who learns to leave circles out reads no zero."""
+def circles(field: _Field) -> torch.Tensor:
+    """Around three digits or more, and never around a mark: who learns to leave out a lone circle reads no zero."""
+    digits = field.columns.where(~field.is_mark, torch.nan)
+    pitch = field.columns[..., :1].diff(dim=1).abs().nan_to_num(torch.inf).amin(1, keepdim=True)
+    across = digits.abs().nan_to_num(torch.inf).amin(1, keepdim=True) / torch.minimum(field.side, pitch / 2)
+    distance = (torch.hypot(across, field.down / field.half) - 1) * field.half
+    is_row = digits[..., :1].isfinite().sum(1, keepdim=True) > 2
+    return _stroke(distance, field.width) * is_row
+
+
+KINDS = {boxes: 0.43, boxes_apart: 0.2, frame: 0.17, comb: 0.13, circles: 0.07}
+"""What draws each kind of field, and its share."""
 
 
 def _around(line: Line, size: int) -> _Field:
@@ -66,6 +77,7 @@ def _around(line: Line, size: int) -> _Field:
     first, last = columns.nan_to_num(torch.inf).amin(1), columns.nan_to_num(-torch.inf).amax(1)
     return _Field(
         columns=axis - columns[..., None],
+        is_mark=line.characters[..., None] == -1,
         across=torch.maximum(first[:, None, None] - axis, axis - last[:, None, None]) - side,
         down=axis[:, None] - middle + (axis - size / 2) * slope,
         half=half,

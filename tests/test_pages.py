@@ -39,9 +39,22 @@ def test_every_kind_of_field_stands_around_the_characters(frames, monkeypatch, k
     every, none = torch.ones(10).bool(), torch.zeros(10).bool()
     line = lines.compose(frames, every, every, none, torch.ones(10, 2), 128, 0.0)
     printed = forms.printed_fields(line, 128) > 0.5
-    assert printed.any(2).any(1).all() and printed.float().mean() < 0.2
+    is_short = ((line.characters >= 0).sum(1) < 3) & (kind is forms.circles)
+    assert (printed.any(2).any(1) | is_short).all() and printed.float().mean() < 0.2
     middle = line.centres[torch.arange(10), 0].round().long().clamp(0, 127)
     assert not printed[torch.arange(10), middle[:, 0], middle[:, 1]].any()
+
+
+def test_a_circle_is_printed_around_each_of_several_digits_and_not_around_a_mark(monkeypatch):
+    monkeypatch.setattr(forms, "KINDS", {forms.circles: 1.0})
+    spots = torch.tensor([[64.0, 20 + 20 * place] for place in range(4)])
+    for characters, circled in (([0, 1, 2, 3], [1, 1, 1, 1]), ([0, -1, 2, 3], [1, 0, 1, 1]), ([0, 1, -1, -2], [0] * 4)):
+        frames, side, none = torch.zeros(1, 4, 28, 28), torch.full((1,), 20.0), torch.zeros(1, 4)
+        line = lines.Line(torch.tensor([characters]), frames, spots[None], side, pen=none[:, 0], joined=none.bool())
+        torch.manual_seed(0)
+        printed = forms.printed_fields(line, 128)[0]
+        above = [printed[:64, int(column) - 1 : int(column) + 2].amax() > 0.5 for _, column in spots]
+        assert above == [bool(each) for each in circled]
 
 
 def test_tiny_writing_leaves_the_paper_around_it_without_ink(frames):
@@ -78,7 +91,7 @@ def test_grain_is_a_page_without_ink(frames):
     torch.manual_seed(0)
     batch = Pages(grain=1, neighbour=1)(frames)
     assert batch.is_blank.all() and not batch.is_single.any()
-    assert (batch.pages.flatten(1).std(1) > 0.005).all()
+    assert (batch.pages.flatten(1).std(1) > 0.003).all()
 
 
 def test_a_string_is_written_in_one_row_and_counts_for_no_label(frames):
@@ -294,7 +307,7 @@ def test_things_at_the_border_leave_the_middle_free():
 def test_what_a_sheet_lies_on_begins_beyond_its_writing(frames):
     torch.manual_seed(0)
     ink = only()(frames.repeat(10, 1, 1, 1)).ink[:, 0]
-    changed = (surroundings.on_a_table(torch.full_like(ink, 5.0), ink) - 5).abs() > 0.5
+    changed = (surroundings.on_a_table(torch.full_like(ink, 5.0), ink) - 5).abs() > 1.1
     assert not (changed & (ink > 0.5)).any() and changed.any(2).any(1).float().mean() > 0.8
     corners = changed[:, [0, 0, -1, -1], [0, -1, 0, -1]].sum(1)
     assert len(corners.unique()) > 2  # some lie at one side of the picture, some in its middle
@@ -312,15 +325,18 @@ def test_what_lies_around_a_sheet_is_no_ink(frames, share):
 
 
 def test_pages_are_enlarged_from_a_few_pixels_where_their_pen_is_not_too_fine(frames):
-    pages = []
-    for small in (0, 1):
-        torch.manual_seed(0)
-        pages.append(only(small=small)(frames.repeat(4, 1, 1, 1)))
-    assert torch.equal(pages[0].ink, pages[1].ink)
-    is_enlarged = (pages[0].pages != pages[1].pages).flatten(1).any(1)
-    assert 0.2 < is_enlarged.float().mean() < 1
-    detail = [page.pages[is_enlarged].diff(dim=3).abs().amax((1, 2, 3)) for page in pages]
-    assert (detail[1] < detail[0]).float().mean() > 0.9
+    shares = []
+    for seed in range(4):  # one number of pixels for all pages of a batch
+        pages = []
+        for small in (0, 1):
+            torch.manual_seed(seed)
+            pages.append(only(small=small)(frames))
+        assert torch.equal(pages[0].ink, pages[1].ink)
+        is_enlarged = (pages[0].pages != pages[1].pages).flatten(1).any(1)
+        detail = [page.pages[is_enlarged].diff(dim=3).abs().amax((1, 2, 3)) for page in pages]
+        assert (detail[1] < detail[0]).float().mean() > 0.8
+        shares.append(is_enlarged.float().mean())
+    assert 0.2 < torch.stack(shares).mean() < 1
 
 
 def test_a_camera_blurs_and_adds_noise():
