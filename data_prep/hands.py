@@ -190,11 +190,11 @@ def written_in_other_hands(count: int, labels: list[str], seed: int = 0) -> tupl
     for frame, index in zip(frames, chosen):
         styles = _STYLES[labels[index]]
         is_stem = labels[index] == "1" and random.random() < _STEM_SHARE
-        frame[0] = _written(random, _STEM, 0.5) if is_stem else _written(random, styles[random.integers(len(styles))])
+        frame[0] = written(random, _STEM, 0.5) if is_stem else written(random, styles[random.integers(len(styles))])
     return torch.from_numpy(frames), torch.from_numpy(chosen)
 
 
-def _written(random: np.random.Generator, style: str, change: float = 1.0) -> Image.Image:
+def written(random: np.random.Generator, style: str, change: float = 1.0) -> Image.Image:
     strokes = [np.array([point.split(",") for point in stroke.split()], float) / 100 for stroke in style.split("/")]
     loose = random.uniform(0.01, 0.07) * change
     return write_strokes(random, [_shaken(random, stroke, loose) for stroke in strokes], change)

@@ -1,5 +1,6 @@
 """
-Frames of what is no digit: letters and symbols of the fonts that come with matplotlib, marks, scribbles, and noise.
+Frames of what is no digit: letters and symbols, of the fonts that come with matplotlib and as people write them, marks,
+scribbles, and noise.
 
 A model that has only ever seen digits names one whatever it is shown; these teach it to say that it cannot.
 """
@@ -17,6 +18,7 @@ from PIL import Image, ImageFont, ImageOps
 from .custom import DAMAGE
 from .drawing import FINE, canvas, curve, pen
 from .errors import DataError
+from .letters import handwritten_letter
 from .marks import NOBODYS_DIGITS, marks_of
 from .mnist import FRAME_SIZE
 
@@ -42,8 +44,10 @@ _LOOKALIKES = set(
     "☉☌☽☾"
 )  # what a person could write for a digit, or read as one
 
-
 _NEARLY_DIGITS = list("CDGJLTUVceprtu" + "CDGce" * 3)  # a digit but for one stroke: drawn more often
+
+_HANDWRITTEN = 0.3
+"""Share of what is to be trained on that is a letter or a sign in no font."""
 
 
 def draw_not_digits(
@@ -53,12 +57,12 @@ def draw_not_digits(
     Args:
         count: How many.
         labels: What the model is to name, which is not drawn; where they are not all numbers, no letters are either.
-        split: "train" or "validation", which have no font in common.
+        split: "train", the only one with letters written by hand, or "validation"; they have no font in common.
         seed: The same seed draws the same.
 
     Returns:
-        Frames uint8 (count, 1, 28, 28), ink bright, of which five of six are letters or symbols, and the label of each,
-        int64 (count,), always -1.
+        Frames uint8 (count, 1, 28, 28), ink bright, most of them letters or symbols, and the label of each, int64
+        (count,), always -1.
     """
     random = np.random.default_rng([seed, len(split)])
     fonts = [path for pattern in _FONTS[split] for path in sorted(_font_folder().glob(pattern))]
@@ -70,7 +74,11 @@ def draw_not_digits(
     glyphs = {path: list(filter(may_be_drawn, _characters(path))) for path in fonts}
     scribbles = [*SCRIBBLES, _noise]
     frames = np.empty((count, 1, FRAME_SIZE, FRAME_SIZE), dtype=np.uint8)
+    with_hands = with_letters and split == "train"
     for frame in frames:
+        if with_hands and random.random() < _HANDWRITTEN:
+            frame[0] = handwritten_letter(random)
+            continue
         kind, path = random.random(), fonts[random.integers(len(fonts))]
         if kind < 0.82:  # mostly letters of our own alphabet, where there are any: they are what people bring
             latin = [char for char in glyphs[path] if char.isascii() and char.isalpha()]

@@ -1,10 +1,11 @@
-"""Digits in other hands are frames as the others are, of digits alone."""
+"""Digits and letters in other hands are frames as the others are."""
 
 import numpy as np
 import pytest
 import torch
 
 from data_prep import written_in_other_hands, written_on_a_tablet
+from data_prep.letters import handwritten_letter
 from digit_model import DigitConfig, load_checkpoint
 from digit_model.frame_digit import DigitFrame
 
@@ -51,6 +52,13 @@ def test_every_digit_is_written_in_several_ways(written):
 def test_there_are_none_of_other_labels(written):
     frames, labels = written(7, ["a", "b"])
     assert frames.shape == (0, 1, 28, 28) and len(labels) == 0
+
+
+def test_letters_are_frames_as_well():
+    random = np.random.default_rng(0)
+    frames = np.stack([np.asarray(handwritten_letter(random)) for _ in range(200)])
+    assert frames.shape == (200, 28, 28) and frames.dtype == np.uint8 and (frames.max((1, 2)) > 200).all()
+    assert frames[:, 0].max() == frames[:, :, 0].max() == 0 and len(np.unique(frames, axis=0)) == 200
 
 
 def test_no_more_are_written_on_a_tablet_than_there_are():

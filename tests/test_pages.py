@@ -359,6 +359,16 @@ def test_not_digits_are_frames_with_ink_and_repeat_by_seed():
     assert not torch.equal(frames, draw_not_digits(200, digits, "validation", seed=3)[0])
 
 
+def test_letters_written_by_hand_are_practised_by_a_model_that_names_digits(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(not_digits, "handwritten_letter", lambda random: drawn.append("a") or Image.new("L", (28, 28)))
+    draw_not_digits(100, ["0", "1"])
+    assert 15 < len(drawn) < 45
+    draw_not_digits(100, ["a", "b"])
+    draw_not_digits(100, ["0", "1"], "validation")
+    assert len(drawn) < 45
+
+
 def test_a_model_that_names_letters_is_not_taught_that_letters_are_nothing(monkeypatch):
     drawn = []
     monkeypatch.setattr(

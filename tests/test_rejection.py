@@ -9,6 +9,7 @@ from PIL import Image
 
 from data_prep import draw_not_digits
 from data_prep.__main__ import main as data_prep
+from data_prep.letters import handwritten_letter
 from data_prep.nothing import KINDS
 from digit_model import DigitImageClassificationPipeline, load_checkpoint
 from digit_model.__main__ import main as digit_model
@@ -43,6 +44,11 @@ def test_the_command_writes_what_evaluate_measures(tmp_path):
 def test_letters_of_a_font_it_has_not_seen_are_hardly_ever_answered(classifier):
     letters = draw_not_digits(400, LABELS, "validation", seed=5)[0][:, 0].numpy()
     assert answered(classifier, [Image.fromarray(letter) for letter in letters]) <= 0.03
+
+
+def test_letters_as_people_write_them_are_hardly_ever_answered(classifier):
+    random = np.random.default_rng(7)
+    assert answered(classifier, [handwritten_letter(random) for _ in range(400)]) <= 0.03
 
 
 def test_digits_are_answered(classifier, mnist):
