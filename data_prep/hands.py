@@ -195,6 +195,7 @@ def written_in_other_hands(count: int, labels: list[str], seed: int = 0) -> tupl
 
 
 def written(random: np.random.Generator, style: str, change: float = 1.0) -> Image.Image:
+    """The frame that `write_strokes` makes of a style, given by its points, whose places are shaken first."""
     strokes = [np.array([point.split(",") for point in stroke.split()], float) / 100 for stroke in style.split("/")]
     loose = random.uniform(0.01, 0.07) * change
     return write_strokes(random, [_shaken(random, stroke, loose) for stroke in strokes], change)
