@@ -1,5 +1,6 @@
 """Labelled pictures to measure a model on, from wherever people keep them."""
 
+import unicodedata
 import zlib
 from collections.abc import Iterator
 from functools import partial
@@ -51,7 +52,8 @@ class LabelledPicture(NamedTuple):
 def load_labelled(source: str, split: str | None = None) -> Dataset:
     """
     Args:
-        source: An image folder or a ZIP of one (`<label>/<name>.png`), a folder with a `metadata.jsonl` or
+        source: An image folder or a ZIP of one (`<label>/<name>.png`, in a folder `test` what is to be measured on, if
+            there is one), a folder with a `metadata.jsonl` or
             `metadata.csv` (`file_name`, `label`), a parquet file, a folder of such, or a dataset on the Hub,
             `owner/name` or `owner/name:config`.
         split: Which split; "test" if None and there is one, else the only one.
@@ -104,12 +106,14 @@ def open_labelled(rows: Dataset, described: list[dict], draft_side: int | None =
 
 
 def _load(path: Path) -> DatasetDict:
-    if path.suffix == ".parquet":
+    if path.suffix.lower() == ".parquet":
         return load_dataset("parquet", data_files=str(path))
     if path.suffix.lower() == ".zip":
         path = unpack(path)
-        inside = list(path.iterdir())
+        inside = _visible(path)
         path = inside[0] if len(inside) == 1 and inside[0].is_dir() else path
+    elif path.is_file():
+        raise DatasetError(f"{path} is a file; name an image folder, a ZIP of one or a parquet file.")
     if path.is_dir() and (_metadata_of(path) or not any(path.rglob("*.parquet"))):
         return _load_folder(path)
     if path.exists():  # a colon may stand in its name, and does on Windows
@@ -120,27 +124,36 @@ def _load(path: Path) -> DatasetDict:
 
 def _load_folder(folder: Path) -> DatasetDict:
     """The splits of a folder; `datasets` would take test_1.png for all that there is to a test split."""
-    inside, metadata = {each.name: each for each in folder.iterdir() if each.is_dir()}, _metadata_of(folder)
+    inside, metadata = {each.name: each for each in _visible(folder) if each.is_dir()}, _metadata_of(folder)
     if inside and set(inside) <= {"train", "validation", "test"} and not metadata:
         return DatasetDict({split: _load_split(each) for split, each in inside.items()})
     if not metadata and any(folder.rglob("metadata.*")):
         return load_dataset("imagefolder", data_dir=str(folder))
+    if "test" in inside and not metadata:
+        others = [file for file in pictures_in(folder) if not file.is_relative_to(inside["test"])]
+        return DatasetDict(train=_labelled_by_folder(others), test=_load_split(inside["test"]))
     return DatasetDict(train=_load_split(folder.resolve()))
+
+
+def _visible(folder: Path) -> list[Path]:
+    return [each for each in folder.iterdir() if not each.name.startswith((".", "__MACOSX"))]
 
 
 def _load_split(folder: Path) -> Dataset:
     metadata = _metadata_of(folder)
-    return _load_metadata(folder, metadata) if metadata else _labelled_by_folder(folder)
+    if metadata:
+        return _load_metadata(folder, metadata)
+    files = pictures_in(folder)
+    if not files:
+        raise DatasetError(f"{folder} holds no pictures; name an image folder, <label>/<name>.png.")
+    return _labelled_by_folder(files)
 
 
 def _metadata_of(folder: Path) -> str | None:
     return next((name for name in ("metadata.jsonl", "metadata.csv") if (folder / name).exists()), None)
 
 
-def _labelled_by_folder(folder: Path) -> Dataset:
-    files = pictures_in(folder)
-    if not files:
-        raise DatasetError(f"{folder} holds no pictures; name an image folder, <label>/<name>.png.")
+def _labelled_by_folder(files: list[Path]) -> Dataset:
     rows = Dataset.from_dict({"image": list(map(str, files)), "label": [file.parent.name for file in files]})
     return rows.cast_column("image", Image())
 
@@ -159,13 +172,14 @@ def _load_metadata(folder: Path, name: str) -> Dataset:
         if name not in table or table[name].isna().any() or not len(table):
             raise DatasetError(f"{file} needs a {name} in every line.")
     labels = {name: table[name].astype(str).tolist() for name in _LABELS if name in table}
-    rows = Dataset.from_dict({"image": [str(folder / name) for name in table["file_name"]]} | labels)
+    rows = Dataset.from_dict({"image": [str(folder / str(name)) for name in table["file_name"]]} | labels)
     return rows.cast_column("image", Image())
 
 
 def with_text_labels(rows: Dataset, source: str = "the dataset") -> Dataset:
     """Rows with the columns `image` (not decoded) and `label` (string), as `load_labelled` gives them."""
-    images = [name for name, feature in rows.features.items() if isinstance(feature, Image)]
+    # a table that datasets did not write has a column of bytes and paths
+    images = [name for name, feature in rows.features.items() if isinstance(feature, Image) or name == "image"]
     labels = [name for name in _LABELS if name in rows.features]
     if not images or not labels:
         raise DatasetError(f"{source} needs a column of pictures and one named label; it has {rows.column_names}.")
@@ -175,5 +189,6 @@ def with_text_labels(rows: Dataset, source: str = "the dataset") -> Dataset:
     if None in texts:
         raise DatasetError(f"{source} has pictures without a label: give each one, or take them out.")
     texts = [str(text) if text == -1 or not is_index else feature.int2str(text) for text in texts]
+    texts = [unicodedata.normalize("NFC", text) for text in texts]  # a Mac writes é as e and an accent
     rows = rows.select_columns(images[:1]).rename_columns({images[0]: "image"} if images[0] != "image" else {})
     return rows.cast_column("image", Image(decode=False)).add_column("label", texts)

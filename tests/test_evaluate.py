@@ -8,6 +8,7 @@ from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from conftest import MNIST, PRETRAINED, call, last_words, page_of, python, scan
 from datasets import load_dataset
@@ -130,6 +131,27 @@ def test_folders_named_for_splits_are_splits(folder, tmp_path):
     assert "| mine | 30 |" in evaluate(tmp_path / "mine") and "cat" not in evaluate(tmp_path / "mine")
 
 
+def test_a_folder_test_beside_the_labels_is_what_is_measured(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "mine")
+    shutil.copytree(folder / "3", tmp_path / "mine" / "test" / "3")
+    (tmp_path / "mine" / ".ipynb_checkpoints").mkdir()
+    count = len(list((folder / "3").iterdir()))
+    assert len(load_labelled(str(tmp_path / "mine"))) == count
+    assert len(load_labelled(str(tmp_path / "mine"), "train")) == 32
+    with zipfile.ZipFile(tmp_path / "mine.zip", "w") as archive:
+        archive.writestr("__MACOSX/mine/._3", b"left by a Mac")
+        for file in (tmp_path / "mine").rglob("*.png"):
+            archive.write(file, file.relative_to(tmp_path))
+    assert len(load_labelled(str(tmp_path / "mine.zip"))) == count
+
+
+def test_a_table_of_bytes_that_datasets_did_not_write_is_one_of_pictures(folder, tmp_path):
+    images = [{"bytes": file.read_bytes(), "path": file.name} for file in (folder / "3").iterdir()]
+    pd.DataFrame({"image": images, "label": ["e\u0301"] * len(images)}).to_parquet(tmp_path / "mine.PARQUET")
+    rows = load_labelled(str(tmp_path / "mine.PARQUET"))
+    assert set(rows["label"]) == {"\u00e9"} and rows[0]["image"]["bytes"] == images[0]["bytes"]
+
+
 def test_a_zip_that_has_changed_is_measured_anew(folder, tmp_path):
     for count in (10, 20):
         with zipfile.ZipFile(tmp_path / "scans.zip", "w") as archive:
@@ -205,7 +227,7 @@ def test_nothing_but_damaged_pictures_is_one_sentence(tmp_path, task):
         ([MNIST, "./nowhere"], "./nowhere cannot be read"),
         ([MNIST, "--split", "summer"], "has the splits train, test: name one with --split"),
         ([MNIST, "--model", "./nowhere"], "No digit model can be loaded from ./nowhere"),
-        (["tests/test_evaluate.py"], "tests/test_evaluate.py cannot be read"),
+        (["tests/test_evaluate.py"], "tests/test_evaluate.py is a file; name an image folder"),
         ([MNIST, "--json", "./nowhere/figures.json"], "No such file or directory"),
     ],
 )
