@@ -1,5 +1,6 @@
 """MNIST and custom pictures as one `DatasetDict`, with the validation split taken off the training data."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -144,7 +145,16 @@ def _choose_stratified(source: pd.DataFrame, fraction: float, random: np.random.
     shuffled = source.iloc[random.permutation(len(source))].sort_values("label", kind="stable")
     # evenly spaced along the sorted labels: every label gives its share, and few pictures still give one
     wanted = max(1, round(fraction * len(source))) if len(source) > 1 else 0
-    return shuffled.index[np.linspace(0, len(source), wanted, endpoint=False).astype(int)].to_numpy()
+    places = np.linspace(0, len(source), wanted, endpoint=False).astype(int)
+    labels, chosen = shuffled["label"].to_numpy(), set()
+    left = Counter(labels)  # of which the last one of a label is learned from
+    for place in places:
+        while place < len(labels) and (place in chosen or left[labels[place]] == 1):
+            place += 1
+        if place < len(labels):
+            chosen.add(place)
+            left[labels[place]] -= 1
+    return shuffled.index[sorted(chosen) or places].to_numpy()
 
 
 def count_table(dataset: DatasetDict) -> pd.DataFrame:

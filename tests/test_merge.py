@@ -66,6 +66,14 @@ def test_a_fraction_of_few_pictures_still_holds_one_out():
     assert len(kept) == 2 and len(held) == 1
 
 
+def test_no_label_loses_its_last_picture():
+    labels = [label for label in range(10) for _ in range(2)]
+    rows = Dataset.from_dict({"label": labels, "source": ["mine"] * 20, "writer": [""] * 20})
+    rest, _ = hold_out(rows, 0.1, seed=43)
+    rest, _ = hold_out(rest, 0.1, seed=42)
+    assert set(rest["label"]) == set(range(10)) and len(rest) == 16
+
+
 def test_one_picture_is_too_few_to_split():
     rows = Dataset.from_dict({"label": [3], "source": ["me"], "writer": [""]})
     with pytest.raises(DataError, match="too few"):
