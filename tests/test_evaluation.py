@@ -55,6 +55,11 @@ def test_a_temperature_makes_scores_as_sure_as_they_are_right():
     assert fit_temperature(true / 2, labels) == pytest.approx(0.5, rel=0.1)
 
 
+def test_pictures_that_are_all_read_right_do_not_make_scores_surer_than_anything():
+    logits = 8 * torch.eye(10).repeat(50, 1)
+    assert 0.7 < fit_temperature(logits, torch.arange(10).repeat(50)) < 1
+
+
 def test_the_threshold_lets_no_more_than_its_share_of_any_kind_through():
     many, few = np.linspace(0, 0.5, 10_000), np.linspace(0, 1, 1000)
     threshold = fit_threshold([many, few], answered=0.01)
