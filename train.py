@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import datasets
 import torch
-from huggingface_hub.utils import httpx
+from huggingface_hub.utils import httpx, validate_repo_id
 from transformers import (
     BaseImageProcessor,
     HfArgumentParser,
@@ -125,18 +125,28 @@ class ModelArguments:
 
 
 UNFIT_FLAGS = {
+    "do_train": "python -m digit_model evaluate measures without training",
+    "do_eval": "every run measures at its end",
+    "do_predict": "every run measures at its end",
     "dataloader_drop_last": "every validation picture counts",
     "prediction_loss_only": "the scores are calibrated",
+    "batch_eval_metrics": "the scores are calibrated",
+    "eval_do_concat_batches": "the scores are calibrated",
     "bf16_full_eval": "the scores are calibrated in float32",
     "fp16_full_eval": "the scores are calibrated in float32",
+    "remove_unused_columns": "pictures come as tensors",
+    "train_sampling_strategy": "pictures have no length; --class_balanced balances them",
+    "gradient_checkpointing": "so small a network needs none",
+    "neftune_noise_alpha": "it has no embeddings",
 }
-"""What a `TrainingArguments` takes and this model does not, and why."""
+"""What a `TrainingArguments` takes and this model only as it is by default, and why."""
 
 
 @dataclass
 class DigitTrainingArguments(TrainingArguments):
     """transformers' TrainingArguments with the default recipe."""
 
+    do_train: bool = field(default=True, metadata={"help": "Must stay on."})
     output_dir: str = field(default="runs/digit", metadata={"help": "Where the checkpoint and the card are written."})
     num_train_epochs: float = field(default=8.0, metadata={"help": "Times that every training picture is seen."})
     per_device_train_batch_size: int = field(default=128, metadata={"help": "Pictures per step and process."})
@@ -160,7 +170,7 @@ class DigitTrainingArguments(TrainingArguments):
     save_total_limit: int | None = field(default=2, metadata={"help": "How many checkpoints are kept."})
     logging_steps: float = field(default=50, metadata={"help": "Steps between two lines of the log."})
     report_to: str | None = field(default="none", metadata={"help": "'tensorboard' writes curves to output_dir/runs."})
-    remove_unused_columns: bool = field(default=False, metadata={"help": "Must stay off: pictures come as tensors."})
+    remove_unused_columns: bool = field(default=False, metadata={"help": "Must stay off."})
     early_stopping: int = field(
         default=0, metadata={"help": "Stop after so many epochs without a better validation loss, and keep the best."}
     )
@@ -189,12 +199,21 @@ class DigitTrainingArguments(TrainingArguments):
             raise ValueError("--seeds differ in nothing else: search first, and pass them the rates that were found.")
         if self.seeds and self.resume_from_checkpoint not in (None, "last"):
             raise ValueError("--seeds go on from their own checkpoints: pass --resume_from_checkpoint without a name.")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("--seeds names one twice: each is a run of its own.")
+        batches = (self.per_device_train_batch_size, self.per_device_eval_batch_size)
+        if min(*batches, max(self.num_train_epochs, self.max_steps), self.learning_rate) <= 0:
+            raise ValueError("Batch sizes, the length of a run and --learning_rate must be above 0.")
+        if min(self.early_stopping, self.hyperparameter_search) < 0:
+            raise ValueError("--early_stopping and --hyperparameter_search take 0, for none, or more.")
+        if self.hub_model_id:
+            validate_repo_id(self.hub_model_id)
         if min(self.pages_per_step, self.strings_per_step) < 1:
             raise ValueError("--pages_per_step and --strings_per_step take 1 or more; --freeze leaves a network alone.")
         if not 0 <= self.strips_share <= 1:
             raise ValueError("--strips_share is a share of the steps: pass a number from 0 to 1.")
         for name, reason in UNFIT_FLAGS.items():
-            if getattr(self, name):
+            if getattr(self, name) != self.__dataclass_fields__[name].default:
                 raise ValueError(f"--{name} does not fit this model ({reason}): leave it out.")
         if self.hyperparameter_search and not is_optuna_available():
             raise ValueError("--hyperparameter_search needs Optuna: pip install optuna.")
@@ -264,8 +283,8 @@ def prepare(
     if data_args.not_digits:
         others.append(to_pictures(read_not_digits(data_args.not_digits), processor))
     digits = sum(splits["validation"].values(), start=Pictures.none(processor))
-    if len(digits.frames):
-        splits["validation"]["pages"] = on_pages(digits, pages, VALIDATION_PAGES)
+    if len(digits.frames) and len(written := on_pages(digits, pages, VALIDATION_PAGES)):
+        splits["validation"]["pages"] = written
     is_whole_mnist = len(splits["test"].get("mnist", ())) == sum(CLASS_COUNTS["test"])
     label_errors = {"mnist": TEST_LABEL_ERRORS} if is_whole_mnist else {}
     held_out = with_text_labels(dataset["validation"])
@@ -301,11 +320,14 @@ def find_checkpoint(args: DigitTrainingArguments) -> str | None:
             raise CheckpointError(f"There is no whole checkpoint of a run at {named}; name a checkpoint-<step> folder.")
         return named
     whole = [path.parent for path in Path(args.output_dir).glob("checkpoint-*/trainer_state.json")]
-    if whole and named is None:
+    is_finished = Path(args.output_dir, "model.safetensors").exists()
+    if named is None and (whole or is_finished):
         raise CheckpointError(
-            f"{args.output_dir} holds checkpoints of another run: pass --resume_from_checkpoint to go on with it, or "
-            "another --output_dir."
+            f"{args.output_dir} holds another run: pass --resume_from_checkpoint to go on with it, or another "
+            "--output_dir."
         )
+    if is_finished and not whole:
+        raise CheckpointError(f"{args.output_dir} holds a model without its checkpoints: pass another --output_dir.")
     return str(max(whole, key=lambda path: int(path.name.split("-")[1]))) if whole else None
 
 
@@ -460,11 +482,13 @@ def train(
 def train_seeds(model_args: ModelArguments, data_args: DataArguments, args: DigitTrainingArguments) -> None:
     """A run with each seed, their spread, and the mean of their weights as a checkpoint of its own."""
     folder, runs, models = Path(args.output_dir), {}, []
-    for seed in args.seeds:
-        own = deepcopy(args)
+    runs_args = [deepcopy(args) for _ in args.seeds]
+    for own, seed in zip(runs_args, args.seeds):
         own.seed, own.output_dir = seed, str(folder / f"seed-{seed}")
+        find_checkpoint(own)  # that of the last one should not be missed only after all others
+    for own in runs_args:
         trainer, data = train(model_args, data_args, own)
-        runs[str(seed)] = trainer.results
+        runs[str(own.seed)] = trainer.results
         models.append(deepcopy(trainer.model))
     use_average(trainer, models)
     trainer.args.output_dir = str(folder / "average")
@@ -487,6 +511,8 @@ def main() -> None:
         (train_seeds if arguments[-1].seeds else train)(*arguments)
     except (DataError, CheckpointError) as error:
         sys.exit(f"error: {error}")
+    except ImportError as error:  # what a flag of transformers needs beside what is installed
+        sys.exit(f"error: {first_line(error)}")
     except (OSError, httpx.HTTPError) as error:  # no network, no token, a full disk
         sys.exit(f"error: {first_line(error)}. What was trained is kept: --resume_from_checkpoint goes on from there.")
     except KeyboardInterrupt:

@@ -56,7 +56,7 @@ def read_custom(
     Raises:
         DataError: If a source is missing, unsafe, damaged, or holds nothing readable.
     """
-    opened = [(Path(source).stem if Path(source).exists() else source, *open_source(source)) for source in sources]
+    opened = [(_name_of(source), *open_source(source)) for source in sources]
     states = [(name, state) for name, state, _ in opened]
     known = [split._fingerprint for split in mnist.values()] if mnist else []
     key = Hasher.hash([states, labels, known, *_code()])
@@ -64,6 +64,11 @@ def read_custom(
     if not folder.exists():
         _write([(name, entries) for name, _, entries in opened], labels, _digests(mnist), folder)
     return load_from_disk(str(folder / "data")), (folder / "report.txt").read_text(encoding="utf-8")
+
+
+def _name_of(source: str) -> str:
+    path = Path(os.path.abspath(source))  # "." has a name too
+    return path.stem if path.exists() else source
 
 
 def _code() -> list[str]:

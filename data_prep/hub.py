@@ -13,6 +13,7 @@ from .merge import DataArguments, count_table
 
 T = TypeVar("T")
 BUSY = (429, 500, 502, 503, 504)
+LONGEST_WAIT = 60  # seconds between two attempts
 
 
 def dataset_card(dataset: DatasetDict, args: DataArguments) -> DatasetCard:
@@ -79,4 +80,5 @@ def patiently(push: Callable[[], T], attempts: int = 5) -> T:
         except HfHubHTTPError as error:
             if error.response.status_code not in BUSY or attempt == attempts - 1:
                 raise
-            time.sleep(float(error.response.headers.get("Retry-After", 2**attempt)))
+            asked = error.response.headers.get("Retry-After", "")  # it may be a date as well
+            time.sleep(min(int(asked) if asked.isdecimal() else 2**attempt, LONGEST_WAIT))

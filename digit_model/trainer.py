@@ -57,7 +57,7 @@ class DigitTrainer(Trainer):
         teachers: Sequence[PreTrainedModel] = (),
         **kwargs,
     ):
-        super().__init__(*args, data_collator=lambda batch: batch, **kwargs)
+        super().__init__(*args, data_collator=_as_it_is, **kwargs)
         self.add_callback(SeedPerProcess())
         self.label_smoother = None  # the model does it, as it knows which of its losses has labels
         self.augmentation, self.strings, self.freeze = augmentation, strings, freeze
@@ -99,7 +99,7 @@ class DigitTrainer(Trainer):
             frames = torch.cat([model.to_frames(inputs["pixel_values"]), inputs["frames"]])
         for name in NETWORKS:
             getattr(model, name).train(name not in self.freeze)
-        practice = {"label_smoothing": self.args.label_smoothing_factor, "teachers": self.teachers}
+        practice = {"smoothing": self.args.label_smoothing_factor, "teachers": self.teachers}
         if not {"ink", "classifier"} <= set(self.freeze):
             practice |= self._pages_and_frames(frames, inputs["labels"])
         if not {"characters", "classifier"} <= set(self.freeze):
@@ -122,7 +122,7 @@ class DigitTrainer(Trainer):
             "pixel_values": batch.pages,
             "frames": frames.where(is_sharp, self.augmentation(frames)),
             "labels": torch.cat([page_labels, labels]),
-            "ink_labels": batch.ink,
+            "ink_targets": batch.ink,
         }
 
     def _strings(
@@ -130,7 +130,7 @@ class DigitTrainer(Trainer):
     ) -> dict[str, torch.Tensor]:
         """Numbers to be told apart, and some of their characters as frames, alone and with the next one."""
         strings = self.strings(warped, self.args.strings_per_step)
-        practice = {"strings": strings.ink, "character_labels": strings.owner}
+        practice = {"strings": strings.ink, "character_targets": strings.owner}
         if labels_before is None:  # nothing but the characters network is to learn
             return practice
         alone, both = (
@@ -233,6 +233,10 @@ class BalancedSampler(torch.utils.data.WeightedRandomSampler):
 
     def set_epoch(self, epoch: int) -> None:
         self.generator.manual_seed(self.seed + epoch)
+
+
+def _as_it_is(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return batch  # the pictures come in batches already
 
 
 class SeedPerProcess(TrainerCallback):

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -185,6 +186,10 @@ def inputs(trainer) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("trainer", [{"bf16": True, "max_steps": 1, "warmup_steps": 0}], indirect=True)
+def test_pictures_can_be_loaded_by_processes_that_start_anew(trainer):
+    assert pickle.loads(pickle.dumps(trainer.data_collator)) is trainer.data_collator
+
+
 def test_a_step_in_bfloat16_learns(trainer):
     before = {name: weight.clone() for name, weight in trainer.model.named_parameters()}
     assert 0 < trainer.train().training_loss < 100
@@ -206,8 +211,8 @@ def test_strips_are_half_as_many_wide_pages_that_teach_the_ink_alone(trainer, in
     practice = trainer._practice(inputs)
     count, _, height, width = practice["pixel_values"].shape
     assert count == trainer.args.pages_per_step / 2 and height < width == STRIP_WIDTH
-    assert practice["ink_labels"].shape == practice["pixel_values"].shape
-    of_pages = {name: practice[name] for name in ("pixel_values", "ink_labels")}
+    assert practice["ink_targets"].shape == practice["pixel_values"].shape
+    of_pages = {name: practice[name] for name in ("pixel_values", "ink_targets")}
     trainer.model(**of_pages, labels=practice["labels"][:count]).loss.backward()
     assert all(weight.grad is not None for weight in trainer.model.ink.parameters())
     assert all(weight.grad is None for weight in trainer.model.classifier.parameters())

@@ -166,7 +166,22 @@ def test_tensorboard_shows_curves_pages_with_their_ink_and_confusion_matrices(tm
         (["--strips_share", "2"], "a number from 0 to 1"),
         (["--prediction_loss_only"], "--prediction_loss_only does not fit this model"),
         (["--dataloader_drop_last"], "every validation picture counts"),
+        (["--do_train", "False"], "evaluate measures without training"),
+        (["--eval_do_concat_batches", "False"], "does not fit this model"),
+        (["--remove_unused_columns", "True"], "pictures come as tensors"),
+        (["--seeds", "1", "1"], "names one twice"),
+        (["--per_device_train_batch_size", "0"], "must be above 0"),
+        (["--num_train_epochs", "0"], "must be above 0"),
+        (["--early_stopping", "-1"], "0, for none, or more"),
+        (["--hub_model_id", "bad name/x y"], "Repo id must"),
     ],
 )
 def test_flags_that_contradict_each_other_are_refused(tmp_path, arguments, sentence):
     assert sentence in last_words(main, *SMALL, "--output_dir", tmp_path, *arguments)
+
+
+def test_a_finished_model_is_not_written_over(tmp_path):
+    (tmp_path / "model.safetensors").touch()
+    assert "holds another run: pass" in last_words(main, *SMALL, "--output_dir", tmp_path)
+    resumed = last_words(main, *SMALL, "--output_dir", tmp_path, "--resume_from_checkpoint")
+    assert "holds a model without its checkpoints" in resumed
