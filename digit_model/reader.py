@@ -27,6 +27,7 @@ COLUMNS = ["file", "text", "score", "error"]
 Picture = str | BytesIO | Image.Image | np.ndarray
 """A path, the bytes of a file, or a picture that is open."""
 
+_MAX_PIXELS = 4_000_000  # of pictures that are read together: each takes some hundred bytes meanwhile
 _ENOUGH = 100  # pictures for which a process more is worth its start
 
 
@@ -105,17 +106,32 @@ class NumberReader:
     def _rows(self, batch: list) -> Iterator[dict]:
         prepared = [(name, future.result()) for name, future in batch]
         inputs = [each for _, each in prepared if isinstance(each, dict)]
-        readings = iter(())
-        if inputs:
-            merged = {key: [each[key] for each in inputs] for key in inputs[0]}
-            outputs = self.pipeline.forward(merged)["readings"]
-            readings = (self.pipeline.postprocess({"readings": output}) for output in outputs)
+        readings = (reading for group in _in_bounds(inputs) for reading in self._readings(group))
         for name, each in prepared:
             if isinstance(each, str):
                 yield {"file": name, "text": "", "score": 0.0, "error": each}
             else:
                 reading = next(readings)
                 yield {"file": name, "text": reading["text"], "score": round(reading["score"], 6), "error": ""}
+
+    def _readings(self, inputs: list[dict]) -> Iterator[dict]:
+        merged = {key: [each[key] for each in inputs] for key in inputs[0]}
+        outputs = self.pipeline.forward(merged)["readings"]
+        return (self.pipeline.postprocess({"readings": output}) for output in outputs)
+
+
+def _in_bounds(inputs: list[dict]) -> Iterator[list[dict]]:
+    """Groups of pictures that fit into memory together, each of at least one."""
+    group, pixels = [], 0
+    for each in inputs:
+        size = each["pictures"][0].numel()
+        if group and pixels + size > _MAX_PIXELS:
+            yield group
+            group, pixels = [], 0
+        group.append(each)
+        pixels += size
+    if group:
+        yield group
 
 
 def _preprocess_or_reason(preprocess: Callable, picture: Picture | UnreadableImageError) -> dict | str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT, call, last_words, page_of, python
 from datasets import Dataset
 from PIL import Image
@@ -19,7 +20,7 @@ from digit_model import __main__ as command_line
 from digit_model import reader as reader_module
 from digit_model.__main__ import main
 from digit_model.folders import find_pictures
-from digit_model.reader import COLUMNS, NumberReader, read_in_processes
+from digit_model.reader import COLUMNS, NumberReader, _in_bounds, read_in_processes
 
 
 @pytest.fixture
@@ -152,6 +153,11 @@ def test_what_only_looks_like_a_picture_is_passed_over(folder):
 class Killed(NumberReader):
     def read(self, pictures):
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_pictures_are_read_together_as_far_as_they_fit_into_memory():
+    inputs = [{"pictures": [torch.empty(side, 1000, dtype=torch.uint8)]} for side in (1000, 2000, 2000, 9000, 100)]
+    assert [len(group) for group in _in_bounds(inputs)] == [2, 1, 1, 1]
 
 
 @pytest.mark.parametrize("has_table", [True, False])
