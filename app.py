@@ -479,7 +479,7 @@ def build_app(desk: Desk, examples: list[str], name: str = PRETRAINED, revision:
         with page.add(gr.Tab, texts={"label": "about"}):
             about_tab(page, name, revision)
         # an endpoint without a place on the page
-        picture, reading = gr.Image(type="filepath", image_mode=None, visible=False), gr.JSON(visible=False)
+        picture, reading = gr.File(visible=False), gr.JSON(visible=False)
         gr.Button(visible=False).click(desk.read_number, picture, reading, api_name="read_number")
         language.change(page.in_language, language, [block for block, _ in page.texts], **QUIETLY)
         app.load(language_of, None, language, **QUIETLY)

@@ -83,8 +83,12 @@ def frames_of(rows: Dataset) -> tuple[torch.Tensor, list[str]]:
 
 
 def _is_frame(pixels: np.ndarray) -> bool:
+    """As the image processor tells them."""
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    return pixels.shape == (FRAME_SIZE, FRAME_SIZE) and border.mean() < 32  # as the image processor tells them
+    if pixels.shape != (FRAME_SIZE, FRAME_SIZE) or border.mean() >= 32:
+        return False
+    sides = (np.trim_zeros((pixels >= 32).any(axis)).size for axis in (0, 1))
+    return max(sides) >= FRAME_SIZE // 2
 
 
 def by_source(rows: Dataset, processor: BaseImageProcessor) -> dict[str, Pictures]:

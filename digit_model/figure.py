@@ -2,7 +2,7 @@
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from .image_processing_digit import upright
+from .image_processing_digit import on_paper, upright
 from .pipeline_digit import UNREADABLE, signs_of
 
 _SURE, _UNSURE = "#0a7d33", "#c2410c"
@@ -19,9 +19,7 @@ def draw_reading(image: Image.Image, reading: dict, longest: int = 1024) -> Imag
         RGB, upright: a box around every sign and above it the answer; where the model will not stand behind one, its
         best guess with a `?`. Where the picture has no room for an answer, white is added at its top.
     """
-    picture = upright(image).convert("RGBA")
-    figure = Image.new("RGB", picture.size, "white")
-    figure.paste(picture, mask=picture.getchannel("A"))
+    figure = on_paper(upright(image).convert("RGBA"))
     scale = min(1.0, longest / max(figure.size))
     figure.thumbnail((longest, longest))
     signs = [sign for sign in signs_of(reading) if sign != "\n"]

@@ -231,11 +231,11 @@ class DigitForImageClassification(DigitPreTrainedModel):
         pixel_values: torch.Tensor | list[torch.Tensor] | None = None,
         frames: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
-        ink_labels: torch.Tensor | None = None,
+        ink_targets: torch.Tensor | None = None,
         strings: torch.Tensor | None = None,
-        character_labels: torch.Tensor | None = None,
+        character_targets: torch.Tensor | None = None,
         character_pairs: torch.Tensor | None = None,
-        label_smoothing: float = 0.0,
+        smoothing: float = 0.0,
         teachers: list[nn.Module] | None = None,
         return_dict: bool | None = None,
     ) -> DigitOutput | tuple[torch.Tensor, ...]:
@@ -249,18 +249,18 @@ class DigitForImageClassification(DigitPreTrainedModel):
             labels (`torch.LongTensor` of shape `(batch_size + n + k,)`, *optional*):
                 Of the pages, the frames and the characters, in this order: indices in `[0, config.num_labels)` for the
                 cross-entropy, [`NO_LABEL`] for a picture of something else, -100 for one that does not count.
-            ink_labels (`torch.FloatTensor` of shape `(batch_size, 1, size, size)`, *optional*):
+            ink_targets (`torch.FloatTensor` of shape `(batch_size, 1, size, size)`, *optional*):
                 Which share of each pixel of the pages is ink, in [0, 1]. Pages that come with it need not be square; of
                 such pages no label counts.
             strings (`torch.FloatTensor` of shape `(m, 1, height, width)`, *optional*):
                 Ink of several characters in [0, 1], to learn from which of it belongs together.
-            character_labels (`torch.LongTensor` of shape `(m, height, width)`, *optional*):
+            character_targets (`torch.LongTensor` of shape `(m, height, width)`, *optional*):
                 The number of the character that each of their pixels belongs to, from 1 on, 0 where there is no ink, -1
                 where it belongs to none.
             character_pairs (`torch.LongTensor` of shape `(k, 3)`, *optional*):
                 A string and the numbers of two of its characters, to be read as one, as they are told apart, after the
                 frames; a single character is named twice.
-            label_smoothing (`float`, *optional*, defaults to 0.0):
+            smoothing (`float`, *optional*, defaults to 0.0):
                 Share of each label, in [0, 1), that the loss spreads over all of them, as some pictures people name
                 differently (Szegedy et al., 2016, "Rethinking the Inception architecture").
             teachers (`list[torch.nn.Module]`, *optional*):
@@ -271,9 +271,9 @@ class DigitForImageClassification(DigitPreTrainedModel):
                 Whether to return a [`DigitOutput`] instead of a tuple.
         """
         losses, parts, logits = [], [], None
-        if pixel_values is not None and ink_labels is not None:
+        if pixel_values is not None and ink_targets is not None:
             ink_logits = self.ink(pixel_values).float()
-            cross_entropy, dice = _ink_losses(ink_logits, ink_labels)
+            cross_entropy, dice = _ink_losses(ink_logits, ink_targets)
             losses += [3 * cross_entropy, dice.mean()]
             if labels is not None:
                 on_pages, labels = labels[: len(dice)], labels[len(dice) :]
@@ -287,11 +287,11 @@ class DigitForImageClassification(DigitPreTrainedModel):
             parts.append(self.to_frames(pixel_values))
         if frames is not None:
             parts.append(frames)
-        if character_labels is not None:
+        if character_targets is not None:
             maps = self.characters(strings).float()
-            losses.append(CHARACTER_WEIGHT * character_loss(maps, character_labels))
+            losses.append(CHARACTER_WEIGHT * character_loss(maps, character_targets))
             if character_pairs is not None and len(character_pairs):  # few strings may hold no whole one
-                canvases, is_fair = cut_out(strings, maps, character_labels, character_pairs, self.config.image_size)
+                canvases, is_fair = cut_out(strings, maps, character_targets, character_pairs, self.config.image_size)
                 parts.append(self.frame(canvases))
                 before, of_strings = labels[: -len(character_pairs)], labels[-len(character_pairs) :]
                 labels = torch.cat([before, of_strings.where(is_fair, -100)])
@@ -300,7 +300,7 @@ class DigitForImageClassification(DigitPreTrainedModel):
             outputs = self.classifier(frames).float()
             logits = self._logits(outputs, frames)
             if labels is not None:
-                loss = self._label_loss(outputs, labels, label_smoothing)
+                loss = self._label_loss(outputs, labels, smoothing)
                 if teachers:
                     loss = loss.lerp(_teachers_loss(outputs, labels, frames, teachers), TEACHERS_SHARE)
                 losses.append(loss)
@@ -411,12 +411,12 @@ def _is_stem(frames: torch.Tensor) -> torch.Tensor:
     return (width <= height / 4) & (height >= frames.shape[-1] / 2)
 
 
-def _ink_losses(logits: torch.Tensor, ink_labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _ink_losses(logits: torch.Tensor, ink_targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """
     (N, 1, H, W) -> cross-entropy of every pixel, and the Dice loss (N,) of every page, in [0, 1], which counts a
     hairline as much as a marker.
     """
     ink = logits.sigmoid()
-    overlap, total = (ink * ink_labels).sum((1, 2, 3)), (ink + ink_labels).sum((1, 2, 3))
-    cross_entropy = nn.functional.binary_cross_entropy_with_logits(logits, ink_labels)
+    overlap, total = (ink * ink_targets).sum((1, 2, 3)), (ink + ink_targets).sum((1, 2, 3))
+    cross_entropy = nn.functional.binary_cross_entropy_with_logits(logits, ink_targets)
     return cross_entropy, 1 - (2 * overlap + 1) / (total + 1)

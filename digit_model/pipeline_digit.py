@@ -1,15 +1,17 @@
 """The pipelines of a digit model, which travel with a checkpoint."""
 
 import math
+from types import GeneratorType
 
 import numpy as np
 import torch
 from PIL import Image
+from torch.utils.data import Dataset
 from transformers import ImageClassificationPipeline, Pipeline
 
-from .image_processing_digit import open_image
+from .image_processing_digit import is_one_picture, open_image
 from .parts_digit import NOTHING, label_scores
-from .reading_digit import MAX_AREA, find_writing
+from .reading_digit import MAX_AREA, MAX_SIDE, find_writing
 
 UNREADABLE = "?"
 """Stands in a text for a sign that the model will not stand behind."""
@@ -22,6 +24,11 @@ class _QuickPipeline(Pipeline):
         super().__init__(*args, **kwargs)
         self.model.to(memory_format=torch.channels_last)
 
+    def __call__(self, inputs=None, **kwargs):
+        # of anything but a list, transformers would read the first picture only, as of a column of a dataset
+        is_fine = isinstance(inputs, (list, Dataset, GeneratorType)) or is_one_picture(inputs)
+        return super().__call__(inputs if is_fine else list(inputs), **kwargs)
+
     def get_inference_context(self):
         return torch.inference_mode
 
@@ -33,6 +40,8 @@ class DigitImageClassificationPipeline(_QuickPipeline, ImageClassificationPipeli
     """
 
     def preprocess(self, image, timeout=None):
+        if not hasattr(image, "shape"):
+            image = open_image(image, self.image_processor.draft_side, timeout)
         page = self.image_processor(image, return_tensors="pt")["pixel_values"][0]
         return {"pages": [page.to(self.dtype)]}
 
@@ -64,7 +73,7 @@ class NumberReadingPipeline(_QuickPipeline):
     def preprocess(self, image):
         grey = self.image_processor.process_image(image if hasattr(image, "shape") else open_image(image))
         size = grey.size
-        scale = math.sqrt(MAX_AREA / (size[0] * size[1]))
+        scale = min(math.sqrt(MAX_AREA / (size[0] * size[1])), MAX_SIDE / max(size))
         if scale < 1:
             grey.thumbnail((int(size[0] * scale) + 1, int(size[1] * scale) + 1), reducing_gap=3)
         return {"pictures": [torch.from_numpy(np.array(grey))], "sizes": [torch.tensor(size)]}

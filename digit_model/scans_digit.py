@@ -19,8 +19,8 @@ SCAN_SUFFIXES = (".tif", ".tiff", ".pdf")
 MAX_PAGES = 10_000
 """Of a file; more are no scan, but made to keep a reader busy."""
 
-DAMAGE = (OSError, SyntaxError, ValueError, RuntimeError, IndexError, EOFError, Image.DecompressionBombError)
-"""What the readers of Pillow and PDFium raise where a file is damaged."""
+DAMAGE = Exception
+"""What the readers of Pillow and PDFium raise where a file is damaged: nearly anything."""
 
 _WITH_PAGE = re.compile(r"(.+)#page=(\d{1,6})", re.DOTALL)  # as the address of a page of a PDF is written (RFC 3778)
 _DPI = 200  # at which a page of a PDF is drawn, as fine as most people scan
@@ -74,12 +74,13 @@ def open_page(file: str | Path | BytesIO, page: int = 1) -> Image.Image:
 
     Raises:
         EOFError: If there is no such page.
-        OSError, SyntaxError, ValueError, RuntimeError, IndexError: If it is damaged, or the PDF has a password.
         PIL.Image.DecompressionBombError: If it has many more pixels than a picture.
+        Exception: If it is damaged, or the PDF has a password.
     """
     if _is_pdf(file):
         return _draw(file, page)
     image = Image.open(file)
+    image.filename = ""  # or Pillow maps a raw TIFF that lies on its side into memory as if it stood upright
     if page > 1:
         _turn_to(page, image)
     return image

@@ -68,7 +68,7 @@ def _members(path: Path) -> Iterator[tuple[str, Brought]]:
             if not members:
                 yield path.name, UnreadableImageError(f"{path.name} holds no pictures.")
             for member in members:
-                name = PurePosixPath(name_of(member)).name
+                name = name_of(member)  # with its folders: there may be a 1.png in each
                 if member.file_size > MAX_MEMBER_BYTES:
                     yield name, UnreadableImageError(f"{name} has more than {MAX_MEMBER_BYTES >> 20} MB.")
                 else:

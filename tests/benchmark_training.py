@@ -64,9 +64,9 @@ def bare_loop(mnist: Path, args: DigitTrainingArguments) -> tuple[float, float]:
             batch.pages,
             frames=frames,
             labels=torch.cat([on_pages, labels, labels[numbers.frames[:count]]]),
-            ink_labels=batch.ink,
+            ink_targets=batch.ink,
             strings=numbers.ink,
-            character_labels=numbers.owner,
+            character_targets=numbers.owner,
             character_pairs=numbers.characters[:count, [0, 1, 1]],
         ).loss.backward()
         optimizer.step()

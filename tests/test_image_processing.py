@@ -50,6 +50,12 @@ def test_a_28_pixel_picture_that_is_dark_on_white_is_a_page(inverted):
     assert page_of(inverted[0]).shape == (128, 128)
 
 
+def test_a_28_pixel_picture_of_a_small_digit_is_a_page(digits):
+    small = Image.new("L", (28, 28))
+    small.paste(digits[4].crop(digits[4].getbbox()).resize((8, 12)), (3, 2))
+    assert page_of(small).shape == (128, 128)
+
+
 def test_frames_among_other_pictures_become_pages(digits):
     mixed = processor([digits[0], scan(digits[1])], return_tensors="np")["pixel_values"]
     assert mixed.shape == (2, 1, 128, 128)
@@ -251,8 +257,48 @@ def test_a_data_uri_and_the_bytes_of_a_file_are_pictures_too(digits):
     file = io.BytesIO()
     scan(digits[5]).save(file, "PNG")
     uri = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
-    for source in (uri, file):
+    for source in (uri, file, file.getvalue()):
         assert np.array_equal(page_of(source), page_of(scan(digits[5])))
+
+
+def test_an_open_file_is_a_picture_too(digits, tmp_path):
+    scan(digits[5]).save(tmp_path / "five.png")
+    with (tmp_path / "five.png").open("rb") as file:
+        assert np.array_equal(page_of(file), page_of(scan(digits[5])))
+
+
+@pytest.mark.parametrize("source", [5, [None], [[0, 1], [1, 0]]])
+def test_what_is_no_picture_at_all_is_one_sentence(source):
+    with pytest.raises(UnreadableImageError, match="is no picture; pass a path"):
+        processor(source)
+
+
+@pytest.mark.parametrize("size", [(64, 96), (96, 64)])
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_a_raw_tiff_that_lies_on_its_side_is_as_it_is_in_memory(size, turn, tmp_path):
+    pixels = np.random.default_rng(turn).integers(256, size=size, dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "scan.tif", compression="raw", tiffinfo={274: turn})
+    content = io.BytesIO((tmp_path / "scan.tif").read_bytes())
+    assert np.array_equal(np.asarray(open_image(tmp_path / "scan.tif")), np.asarray(open_image(content)))
+
+
+def test_a_resize_that_overshoots_and_integers_of_any_range_change_nothing(digits):
+    pixels = np.asarray(scan(digits[5])) / np.float32(255)
+    page = page_of(pixels)
+    for same in (pixels * 1.1, (pixels * 2**20).astype(np.int32), (pixels * 60_000).astype(np.int32), pixels * 280):
+        assert np.abs(page_of(same) / page_of(same).max() - page / page.max()).max() < 0.12
+
+
+def test_a_picture_that_opens_and_cannot_be_used_is_one_sentence(digits):
+    damaged = scan(digits[5]).convert("P")
+    damaged.palette = None
+    with pytest.raises(UnreadableImageError, match="The picture cannot be read"):
+        processor(damaged)
+
+
+def test_a_folder_is_named_as_one(tmp_path):
+    with pytest.raises(UnreadableImageError, match="is a folder; name a picture in it"):
+        processor(str(tmp_path))
 
 
 def test_a_truncated_picture_is_one_sentence(tmp_path, digits):

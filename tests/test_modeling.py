@@ -4,6 +4,7 @@ import torch
 from conftest import scan
 from PIL import Image, ImageChops, ImageDraw, ImageOps
 from torch import nn
+from transformers.utils import find_labels
 
 from digit_model import DigitConfig, DigitForImageClassification, DigitImageProcessor, load_checkpoint
 from digit_model.frame_digit import DigitFrame
@@ -126,9 +127,9 @@ def test_labels_give_a_loss_and_a_tuple_can_be_had(model, digits):
 def test_the_loss_of_labels_ink_and_characters_reaches_every_weight(digits):
     model = DigitForImageClassification(DigitConfig(hidden_sizes=[8, 8], depths=[1, 1]))
     pages = pages_of([scan(digit) for digit in digits])
-    labels, ink_labels = torch.arange(10).repeat(2), (pages < 0.5).float()
-    strings = {"strings": ink_labels, "character_labels": ink_labels[:, 0].long()}
-    model(pages, frames=pages_of(digits), labels=labels, ink_labels=ink_labels, **strings).loss.backward()
+    labels, ink_targets = torch.arange(10).repeat(2), (pages < 0.5).float()
+    strings = {"strings": ink_targets, "character_targets": ink_targets[:, 0].long()}
+    model(pages, frames=pages_of(digits), labels=labels, ink_targets=ink_targets, **strings).loss.backward()
     assert all(parameter.grad is not None and parameter.grad.any() for parameter in model.parameters())
 
 
@@ -137,7 +138,7 @@ def test_characters_of_strings_are_read_after_the_frames_and_there_may_be_none(m
     strings = (pages < 0.5).float()
     for named in ([], [[0, 1, 1], [1, 1, 1]]):
         characters = torch.tensor(named, dtype=torch.long).view(-1, 3)
-        shown = {"strings": strings, "character_labels": strings[:, 0].long(), "character_pairs": characters}
+        shown = {"strings": strings, "character_targets": strings[:, 0].long(), "character_pairs": characters}
         output = model(pages_of(digits[:2]), labels=torch.cat([labels, labels[: len(named)]]), **shown)
         assert torch.isfinite(output.loss) and len(output.frames) == 2 + len(named)
 
@@ -146,17 +147,17 @@ def test_a_page_whose_ink_is_not_found_teaches_no_label(model, digits):
     pages, labels = pages_of([scan(digit) for digit in digits]), torch.arange(10)
     elsewhere = torch.zeros(10, 1, 128, 128)
     elsewhere[:, :, 100:120, 5:120] = 1
-    losses = [model(pages, labels=shown, ink_labels=elsewhere).loss for shown in (labels, labels.roll(1))]
+    losses = [model(pages, labels=shown, ink_targets=elsewhere).loss for shown in (labels, labels.roll(1))]
     assert losses[0] == losses[1]
     found = model.ink(pages).sigmoid().round()
-    losses = [model(pages, labels=shown, ink_labels=found).loss for shown in (labels, labels.roll(1))]
+    losses = [model(pages, labels=shown, ink_targets=found).loss for shown in (labels, labels.roll(1))]
     assert losses[0] + 1 < losses[1]
 
 
 def test_ink_that_is_found_where_there_is_none_teaches_that_it_is_no_label(model, digits):
     pages, nothing = pages_of([scan(digit) for digit in digits]), torch.zeros(10, 1, 128, 128)
     ink_alone, with_no_label = (
-        model(pages, labels=torch.full((10,), label), ink_labels=nothing).loss for label in (-100, NO_LABEL)
+        model(pages, labels=torch.full((10,), label), ink_targets=nothing).loss for label in (-100, NO_LABEL)
     )
     assert ink_alone + 1 < with_no_label
 
@@ -165,7 +166,7 @@ def test_a_piece_of_a_rule_does_not_teach_that_a_plain_one_is_no_label(model, di
     paper = Image.new("L", (400, 400), 230)
     ImageDraw.Draw(paper).line([200, 100, 205, 300], fill=40, width=9)
     page, nothing = pages_of([paper]), torch.zeros(1, 1, 128, 128)
-    losses = [model(page, labels=torch.tensor([label]), ink_labels=nothing).loss for label in (-100, NO_LABEL)]
+    losses = [model(page, labels=torch.tensor([label]), ink_targets=nothing).loss for label in (-100, NO_LABEL)]
     assert losses[0] == losses[1]
 
 
@@ -255,6 +256,10 @@ def test_the_frame_holds_all_strokes_of_a_digit():
     flag = (slice(30, 38), slice(76, 100))  # of a 5, not touching its stem
     frame = DigitFrame(DigitConfig())
     assert not torch.allclose(frame(ink_of(STEM, flag)), frame(ink_of(STEM)), atol=0.1)
+
+
+def test_a_plain_trainer_takes_the_labels_for_all_that_evaluation_needs():
+    assert find_labels(DigitForImageClassification) == ["labels"]
 
 
 def test_a_mark_at_the_border_is_framed_where_there_is_no_other():

@@ -20,6 +20,7 @@ from digit_model.figure import draw_reading
 from digit_model.number_evaluation import best_text
 from digit_model.parts_digit import split_and_merge
 from digit_model.pipeline_digit import certainties, signs_of
+from digit_model.reading_digit import MAX_SIDE
 
 FONT = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
 
@@ -402,6 +403,20 @@ def test_the_figure_shows_a_box_around_every_digit_and_its_answer_above(reader, 
             assert changed[added + box["ymin"] : added + box["ymax"], box["xmin"] - 1].mean() > 0.9
             assert changed[: added + box["ymin"] - 2, box["xmin"] : box["xmax"]].any()
         assert not changed[0].any()  # no answer is cut off
+
+
+def test_light_strokes_on_nothing_are_seen_on_the_dark_paper_that_they_are_read_on(digits):
+    drawing = Image.new("RGBA", (280, 280), (255, 255, 255, 0))
+    drawing.putalpha(digits[3].resize(drawing.size))
+    figure = np.asarray(draw_reading(drawing, {"text": "", "digits": []}))
+    assert figure.min() == 0 and figure.max() == 255
+
+
+def test_a_strip_as_long_as_a_street_takes_no_longer_than_a_large_page(reader):
+    strip = Image.new("L", (2_000_000, 4), 255)
+    preprocessed = reader.preprocess(strip)
+    assert max(preprocessed["pictures"][0].shape) <= MAX_SIDE + 1
+    assert reader(strip)["text"] == ""
 
 
 def test_the_best_text_has_a_guess_for_every_unreadable_sign():

@@ -15,6 +15,7 @@ import httpx
 import pytest
 from conftest import ROOT, page_of, running_app, scan
 from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
 from PIL import Image, ImageDraw
 
 from app import Desk, build_app
@@ -138,6 +139,14 @@ def test_a_number_and_a_batch_are_read_by_name(app, digits, tmp_path):
     table, csv = client.predict(files, api_name="/read_batch")
     assert [row[:2] for row in table["data"]] == [["one.png", "42"], ["two.png", "467"]]
     assert Path(csv).read_text(encoding="utf-8-sig").splitlines()[0] == "file,text,score,error"
+
+
+@pytest.mark.parametrize("content", [b"", b"a diary of mine"])
+def test_a_file_that_is_no_picture_is_answered_with_a_sentence(app, tmp_path, content):
+    (tmp_path / "one.png").write_bytes(content)
+    client = Client(app[0], verbose=False)
+    with pytest.raises(AppError, match="one.png is not a picture that can be read"):
+        client.predict(handle_file(str(tmp_path / "one.png")), api_name="/read_number")
 
 
 def test_only_the_named_endpoints_can_be_called_and_are_tools_of_an_mcp_server(app):

@@ -129,6 +129,15 @@ def test_digits_are_read_as_themselves_in_every_style(classifier, four_of_each, 
     assert sum(answer["score"] >= threshold for answer in answers) >= ANSWERED.get(style, 36)
 
 
+def test_several_pictures_are_all_read_in_whatever_they_come(classifier, mnist, digits):
+    pictures = [scan(digit) for digit in digits[:3]]
+    pixels = np.stack([np.asarray(picture) for picture in pictures])
+    for several in (pictures, tuple(pictures), iter(pictures), pixels[:, None], mnist["test"][:3]["image"]):
+        assert len(classifier(several)) == 3
+    column = mnist["test"].select(range(3))["image"]
+    assert [answers[0]["label"] for answers in classifier(column)] == list(map(str, mnist["test"]["label"][:3]))
+
+
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
 def test_a_fine_loop_is_a_zero_however_large_and_smooth(classifier, share):
     paper = Image.new("L", (400, 400), 190)

@@ -5,6 +5,7 @@ import warnings
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -33,6 +34,9 @@ SHRINK_UP_TO = 3
 MIN_SIDE = 4
 """In pixels; nothing can be read from less."""
 
+MAX_BYTES = 200_000_000
+"""A download that is larger is no picture, and would fill the memory."""
+
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -49,16 +53,25 @@ class UnreadableImageError(ValueError):
     """A picture that cannot be read; the message is one sentence for the person who brought it."""
 
 
-def open_image(source: str | Path | BytesIO | Image.Image, draft_side: int | None = None) -> Image.Image:
+def is_one_picture(source) -> bool:
+    """Whether this is something to be opened, or an array of one picture, and not several of them."""
+    is_file = isinstance(source, (str, Path, bytes, Image.Image)) or hasattr(source, "read")
+    return is_file or getattr(source, "ndim", 0) in (2, 3) or not hasattr(source, "__iter__")
+
+
+def open_image(
+    source: str | Path | bytes | BinaryIO | Image.Image, draft_side: int | None = None, timeout: float | None = None
+) -> Image.Image:
     """
     Opens a picture without changing it: transparency, palette, 16 bit and EXIF orientation are kept, which
     `transformers.image_utils.load_image` drops.
 
     Args:
-        source: A path, a URL, a "data:image/" URI, the bytes of a file, or a picture that is open already. A path or a
-            URL that ends in "#page=2" is the second page of a TIFF or a PDF; without it, the first one is opened.
+        source: A path, a URL, a "data:image/" URI, a file's bytes, an open file, or a picture that is open already. A
+            path or a URL that ends in "#page=2" is the second page of a TIFF or a PDF; without it, the first is opened.
         draft_side: A JPEG may be decoded at a half, a quarter or an eighth of its size as long as its longer side keeps
             this many pixels: a 12-megapixel photo then costs a tenth of the time and a sixtieth of the memory.
+        timeout: Seconds to wait for the server of a URL; httpx's own five if None.
 
     Raises:
         UnreadableImageError: If it is missing, damaged, no picture, above `MAX_PIXELS` or thinner than `MIN_SIDE`.
@@ -66,11 +79,11 @@ def open_image(source: str | Path | BytesIO | Image.Image, draft_side: int | Non
     is_open = isinstance(source, Image.Image)
     is_name = isinstance(source, Path) or (isinstance(source, str) and not source.startswith("data:"))
     name = Path(source).name if is_name else "The picture"
-    source, page = split_page(source) if isinstance(source, str) else (source, 1)
+    source, page = split_page(str(source)) if is_name else (source, 1)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS says what is too large
-            image = source if is_open else open_page(_fetch(source) if isinstance(source, str) else source, page)
+            image = source if is_open else open_page(_fetch(source, timeout), page)
             if draft_side and not is_open:
                 shrink = max(1, max(image.size) / draft_side)
                 image.draft(None, tuple(max(MIN_SIDE, int(side / shrink)) for side in image.size))
@@ -82,13 +95,20 @@ def open_image(source: str | Path | BytesIO | Image.Image, draft_side: int | Non
         raise UnreadableImageError(f"{source} does not exist; check the path of the picture.") from None
     except UnidentifiedImageError:
         raise UnreadableImageError(f"{name} is not a picture that can be read; save it as PNG or JPEG.") from None
-    except httpx.HTTPError as error:
+    except IsADirectoryError:
+        raise UnreadableImageError(f"{source} is a folder; name a picture in it.") from None
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         reason, _, _ = str(error).partition("\n")
         raise UnreadableImageError(f"{source} cannot be fetched ({reason}); check the address.") from None
     except Image.DecompressionBombError:
         raise UnreadableImageError(f"{name} has more than {MAX_PIXELS:,} pixels; save it smaller.") from None
     except DAMAGE as error:
-        raise UnreadableImageError(f"{name} cannot be read ({error}); save it again as PNG or JPEG.") from None
+        raise UnreadableImageError(_damaged(name, error)) from None
+
+
+def _damaged(name: str, error: Exception) -> str:
+    reason, _, _ = (getattr(error, "strerror", None) or str(error) or type(error).__name__).partition("\n")
+    return f"{name} cannot be read ({reason}); save it again as PNG or JPEG."
 
 
 def _check_size(image: Image.Image, name: str) -> Image.Image:
@@ -100,12 +120,31 @@ def _check_size(image: Image.Image, name: str) -> Image.Image:
     return image
 
 
-def _fetch(source: str) -> str | BytesIO:
-    if source.startswith(("http://", "https://")):
-        return BytesIO(httpx.get(source, follow_redirects=True).raise_for_status().content)
+def _fetch(source: str | bytes | BinaryIO, timeout: float | None) -> str | BytesIO:
+    if isinstance(source, bytes):
+        return BytesIO(source)
+    if hasattr(source, "read"):
+        return source if isinstance(source, BytesIO) else BytesIO(source.read())
+    if not isinstance(source, str):
+        raise UnreadableImageError(
+            f"{type(source).__name__} is no picture; pass a path, a URL, bytes of a file, a PIL picture or an array."
+        )
+    if source.lower().startswith(("http://", "https://")):
+        return _download(source.strip(), timeout)
     if source.startswith("data:image/"):
         return BytesIO(base64.b64decode(source.partition(",")[2]))
     return source
+
+
+def _download(url: str, timeout: float | None) -> BytesIO:
+    file = BytesIO()
+    with httpx.stream("GET", url, follow_redirects=True, **({"timeout": timeout} if timeout else {})) as response:
+        for part in response.raise_for_status().iter_bytes():
+            file.write(part)
+            if file.tell() > MAX_BYTES:
+                raise UnreadableImageError(f"{url} is larger than {MAX_BYTES:,} bytes; bring a smaller picture.")
+    file.seek(0)
+    return file
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -138,26 +177,30 @@ def flatten(image: Image.Image) -> Image.Image:
     """A picture in any mode -> 8-bit grey ("L"), upright as its EXIF tag says, transparent parts taken as paper."""
     image = upright(image)
     if image.has_transparency_data:
-        return _on_paper(image.convert("RGBA"))
+        image = on_paper(image.convert("RGBA"))
     return image.convert("L")
 
 
-def _on_paper(image: Image.Image) -> Image.Image:
-    """Paper is white, but black under ink that is light: white strokes on nothing come from a dark canvas."""
+def on_paper(image: Image.Image) -> Image.Image:
+    """
+    RGBA -> RGB; paper is white, but black under ink that is light: white strokes on nothing come from a dark canvas.
+    """
     grey, alpha = image.convert("RGB").convert("L"), np.asarray(image.getchannel("A"), dtype=np.float32)
     is_light = alpha.any() and not alpha.all() and np.average(np.asarray(grey), weights=alpha) > 200
-    paper = Image.new("L", image.size, 0 if is_light else 255)
-    paper.paste(grey, mask=image.getchannel("A"))
-    return paper
+    paper = Image.new(image.mode, image.size, "black" if is_light else "white")
+    return Image.alpha_composite(paper, image).convert("RGB")
 
 
 def _to_uint8(array: np.ndarray) -> np.ndarray:
-    """Any number type -> uint8: floats up to 1 are shares of white, integers above 255 are 16 bit."""
+    """
+    Any number type -> uint8: up to 1 they are shares of white, up to 255 of 8 bit, beyond of 16 bit or of the highest;
+    a resize may have overshot 1 or 255.
+    """
     if array.dtype == np.uint8:
         return array
     array = np.nan_to_num(array.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     highest = array.max(initial=0)
-    white = 1 if highest <= 1 else 255 if highest <= 255 else 65535
+    white = 1 if highest < 2 else 255 if highest < 512 else max(65535, highest)
     return (array.clip(0, white) * (255 / white)).round().astype(np.uint8)
 
 
@@ -190,8 +233,8 @@ class DigitImageProcessor(PilBackend):
     left over at the sides has the tone of the picture's border. Pictures that are MNIST frames already (28x28, ink
     bright on a dark border) stay as they are when all pictures of a call are.
 
-    Accepts paths, URLs, PIL pictures, and arrays or tensors of shape (H, W), (H, W, C) or (C, H, W), alone, in a list
-    or as a batch of four dimensions; returns `pixel_values`, float32, (N, 1, S, S).
+    Accepts paths, URLs, bytes, PIL pictures, and arrays or tensors of shape (H, W), (H, W, C) or (C, H, W), alone, in a
+    list or as a batch of four dimensions; returns `pixel_values`, float32, (N, 1, S, S).
     """
 
     valid_kwargs = DigitImageProcessorKwargs
@@ -202,8 +245,7 @@ class DigitImageProcessor(PilBackend):
 
     def _prepare_images_structure(self, images, expected_ndims: int = 3) -> list:
         # transformers' own drops transparency and takes no grey (H, W) array
-        is_one = isinstance(images, (str, Path, BytesIO, Image.Image)) or getattr(images, "ndim", 0) in (2, 3)
-        images = [images] if is_one else list(images)
+        images = [images] if is_one_picture(images) else list(images)
         return [image if hasattr(image, "shape") else open_image(image, self.draft_side) for image in images]
 
     @property
@@ -214,7 +256,10 @@ class DigitImageProcessor(PilBackend):
     def process_image(self, image: Image.Image | np.ndarray | torch.Tensor, **kwargs) -> Image.Image:
         if not isinstance(image, Image.Image):
             image = _array_to_image(np.asarray(image))
-        return flatten(image)
+        try:
+            return flatten(image)
+        except DAMAGE as error:
+            raise UnreadableImageError(_damaged("The picture", error)) from None
 
     def _preprocess(
         self,
@@ -233,9 +278,11 @@ class DigitImageProcessor(PilBackend):
 
     @staticmethod
     def _is_frame(image: Image.Image, frame_size: int) -> bool:
-        if image.size != (frame_size, frame_size):
-            return False
-        return _border(image).mean() < 32  # a handful of MNIST's digits touch the border, none lines it
+        if image.size != (frame_size, frame_size) or _border(image).mean() >= 32:
+            return False  # a handful of MNIST's digits touch the border, none lines it
+        is_ink = np.asarray(image) >= 32
+        sides = (np.trim_zeros(is_ink.any(axis)).size for axis in (0, 1))
+        return max(sides) >= frame_size // 2  # and none is smaller: that is a page
 
     def fit(
         self, image: Image.Image, shape: tuple[int, int], resample: PILImageResampling | None = None

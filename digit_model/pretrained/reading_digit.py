@@ -23,6 +23,9 @@ from .parts_digit import frames_of, split_and_merge
 MAX_AREA = 4_000_000
 """Pixels of the largest page that a picture is looked at as; beyond that it is shrunk."""
 
+MAX_SIDE = 20_000
+"""Pixels of its longer side, as the shorter one of a page has at least 32."""
+
 _MIN_HEIGHT = 24  # in page pixels, of usual characters, below which a closer look is worth it
 _TARGET_HEIGHT = 40  # that a closer look is to give them
 _MAX_HEIGHT = 56  # from which on they are shrunk to be told apart
