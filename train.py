@@ -500,6 +500,11 @@ def train_seeds(model_args: ModelArguments, data_args: DataArguments, args: Digi
         print("\n" + seeds_table(list(runs.values()), average))
 
 
+def kept_in(folder: str) -> str:
+    is_kept = any(Path(folder).glob("**/checkpoint-*"))
+    return " What was trained is kept: --resume_from_checkpoint goes on from there." if is_kept else ""
+
+
 def main() -> None:
     keep_freed_memory()
     parser = HfArgumentParser((ModelArguments, DataArguments, DigitTrainingArguments), description=__doc__)
@@ -514,9 +519,9 @@ def main() -> None:
     except ImportError as error:  # what a flag of transformers needs beside what is installed
         sys.exit(f"error: {first_line(error)}")
     except (OSError, httpx.HTTPError) as error:  # no network, no token, a full disk
-        sys.exit(f"error: {first_line(error)}. What was trained is kept: --resume_from_checkpoint goes on from there.")
+        sys.exit(f"error: {first_line(error)}.{kept_in(arguments[-1].output_dir)}")
     except KeyboardInterrupt:
-        sys.exit("Stopped. The last checkpoint is kept: --resume_from_checkpoint goes on from there.")
+        sys.exit(f"Stopped.{kept_in(arguments[-1].output_dir)}")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from huggingface_hub.utils import httpx
 from transformers import HfArgumentParser
 
 from .contact_sheet import dataset_sheet, pages_sheet
-from .errors import first_line
+from .errors import DataError, first_line
 from .hub import push_to_hub
 from .merge import DataArguments, count_table, merge
 from .nothing import KINDS, write_nothing
@@ -51,6 +51,9 @@ class NumbersArguments:
     split: str = field(default="test", metadata={"help": "Whose digits.", "choices": ["train", "validation", "test"]})
     seed: int = field(default=0, metadata={"help": "Another one writes other numbers."})
 
+    def __post_init__(self):
+        _check(self.count, self.output_dir)
+
 
 @dataclass
 class NothingArguments:
@@ -59,6 +62,16 @@ class NothingArguments:
     output_dir: str = field(default="nothing", metadata={"help": "Gets the folders blank, noise and scribble."})
     count: int = field(default=300, metadata={"help": "How many of each."})
     seed: int = field(default=5, metadata={"help": "Another one draws others."})
+
+    def __post_init__(self):
+        _check(self.count, self.output_dir)
+
+
+def _check(count: int, folder: str) -> None:
+    if count < 1:
+        raise DataError(f"--count is how many there are to be: pass 1 or more, not {count}.")
+    if any(Path(folder).glob("*/*")):
+        raise DataError(f"{folder} holds pictures already, to be mixed with no others: name another --output_dir.")
 
 
 def prepare(data_args: DataArguments, args: CommandArguments) -> None:

@@ -10,6 +10,7 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from .errors import first_line
 from .merge import DataArguments, count_table
+from .mnist import LABELS
 
 T = TypeVar("T")
 BUSY = (429, 500, 502, 503, 504)
@@ -19,20 +20,20 @@ LONGEST_WAIT = 60  # seconds between two attempts
 def dataset_card(dataset: DatasetDict, args: DataArguments) -> DatasetCard:
     """A card whose figures are counted from the dataset itself; the arguments it came from know the licences."""
     licenses = {source: args.license_of(source) for source in dataset["train"].unique("source")}
+    labels, has_mnist = dataset["train"].features["label"].names, "mnist" in licenses
+    are_digits = set(labels) <= set(LABELS)
+    name = "Handwritten digits, merged" if are_digits else "Handwriting, merged"
     data = DatasetCardData(
-        pretty_name="Handwritten digits, merged",
+        pretty_name=name,
         license=sorted({name for name in licenses.values() if name}) or None,
         task_categories=["image-classification"],
-        tags=["handwriting", "digits", "mnist"],
-        annotations_creators=["expert-generated"],
+        tags=["handwriting", *["digits"] * are_digits, *["mnist"] * has_mnist],
     )
-    labels = dataset["train"].features["label"].names
     sources = ", ".join(f"`{source}` ({name or 'licence not stated'})" for source, name in licenses.items())
-    has_mnist = "mnist" in licenses
     equal = "No custom picture equals a picture of MNIST, and none" if has_mnist else "No picture"
     test = "is MNIST's own" if has_mnist else "is that of the sources, or held out as the validation split is"
     credit = "\nMNIST: Y. LeCun, C. Cortes and C. Burges, http://yann.lecun.com/exdb/mnist/.\n" if has_mnist else ""
-    text = f"""# Handwritten digits, merged
+    text = f"""# {name}
 
 {sum(map(len, dataset.values())):,} pictures of {len(labels)} labels ({", ".join(labels)}), merged from
 {sources}. {equal} is here twice.

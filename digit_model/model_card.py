@@ -10,6 +10,7 @@ from .number_evaluation import number_row
 
 SPLITS = ("validation", "test")
 HUB_DATASETS = {"mnist": "ylecun/mnist"}
+DIGITS = set("0123456789")
 NO_LICENSE = "licence not stated"
 CREDITS = {
     "mnist": "Y. LeCun, C. Cortes and C. Burges, http://yann.lecun.com/exdb/mnist/",
@@ -28,13 +29,22 @@ def model_card(results: dict, model_id: str | None = None) -> ModelCard:
         library_name="transformers",
         pipeline_tag="image-classification",
         license="mit",
-        tags=["handwriting", "digits", "mnist", "custom_code"],
-        datasets=[HUB_DATASETS[source] for source in results["train"] if source in HUB_DATASETS],
+        tags=["handwriting", *_subjects(results), "custom_code"],
+        datasets=list(filter(None, map(_hub_id, results["train"]))),
         metrics=["accuracy", "f1"],
         model_name=(model_id or "digit").split("/")[-1],
         eval_results=list(_eval_results(results)),
     )
     return ModelCard(f"---\n{data.to_yaml()}\n---\n\n{_text(results, model_id)}")
+
+
+def _subjects(results: dict) -> list[str]:
+    return ["digits"] * (set(results["labels"]) <= DIGITS) + ["mnist"] * ("mnist" in results["train"])
+
+
+def _hub_id(source: str) -> str | None:
+    """Of a source that is a dataset on the Hub; those on a disk have no owner."""
+    return HUB_DATASETS.get(source) or (source.partition(":")[0] if "/" in source else None)
 
 
 def _eval_results(results: dict):
@@ -92,9 +102,11 @@ def _text(results: dict, model_id: str | None) -> str:
     sources = "\n".join(
         f"- {n:,} of {source} ({', '.join(filter(None, [CREDITS.get(source), licenses.get(source) or NO_LICENSE]))})"
         for source, n in results["train"].items()
+        if n
     )
+    shown = ("7", "90210") if set(labels) >= DIGITS else (labels[0], "".join(labels[:5]))
     recall_head = f"| split | pictures | {' | '.join(labels)} |\n|{'---|' * (len(labels) + 2)}"
-    return f"""# Handwritten digits
+    return f"""# {"Handwritten digits" if set(labels) <= DIGITS else "Handwriting"}
 
 Convolutional networks of {results["parameters"]:,} parameters that read handwritten numbers, or one character, from a
 picture: page -> ink -> characters -> frame -> label. Labels: {", ".join(labels)}.
@@ -105,10 +117,10 @@ picture: page -> ink -> characters -> frame -> label. Labels: {", ".join(labels)
 from transformers import pipeline
 
 classifier = pipeline("image-classification", model="{name}", trust_remote_code=True)
-classifier("one_digit.png")  # [{{"label": "7", "score": 0.99}}, ...]
+classifier("one_digit.png")  # [{{"label": "{shown[0]}", "score": 0.99}}, ...]
 
 reader = pipeline("number-reading", model="{name}", trust_remote_code=True)
-reader("number.png")  # {{"text": "90210", "score": 0.98, "digits": [...]}}: each with label, score, box and top
+reader("number.png")  # {{"text": "{shown[1]}", "score": 0.98, "digits": [...]}}: each with label, score, box and top
 ```
 
 A top score below {calibration["rejection_threshold"]:.2f} (`config.rejection_threshold`) should not be believed: the

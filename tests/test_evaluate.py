@@ -228,7 +228,7 @@ def test_nothing_but_damaged_pictures_is_one_sentence(tmp_path, task):
         ([MNIST, "--split", "summer"], "has the splits train, test: name one with --split"),
         ([MNIST, "--model", "./nowhere"], "No digit model can be loaded from ./nowhere"),
         (["tests/test_evaluate.py"], "tests/test_evaluate.py is a file; name an image folder"),
-        ([MNIST, "--json", "./nowhere/figures.json"], "No such file or directory"),
+        ([MNIST, "--json", "./nowhere/figures.json"], "There is no folder for ./nowhere/figures.json"),
     ],
 )
 def test_bad_input_ends_with_one_sentence(arguments, sentence):

@@ -132,6 +132,14 @@ def test_the_command_shows_the_table_and_writes_a_contact_sheet(custom_folder, t
     assert sheet.stat().st_size > 10_000
 
 
+@pytest.mark.parametrize("kind", ["numbers", "nothing"])
+def test_made_pictures_are_some_and_are_not_mixed_with_others(kind, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "3.png").touch()
+    assert "pass 1 or more" in last_words(main, kind, "--count", "0", "--output_dir", tmp_path / "new")
+    assert "holds pictures already" in last_words(main, kind, "--output_dir", tmp_path)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

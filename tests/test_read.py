@@ -261,6 +261,8 @@ def test_arrays_and_bytes_are_read_as_files_are(folder):
         (["tests/data", "--model", "./nowhere"], "holds no pictures"),
         (["nothing.png", "--model", "./nowhere"], "No digit model can be loaded from ./nowhere"),
         (["nothing.png", "--csv", "./nowhere/numbers.csv"], "No such file or directory"),
+        (["nothing.png", "--csv", "tests"], "tests is a folder: name a file in it"),
+        (["nothing.png", "--resume"], "name it with --csv"),
     ],
 )
 def test_what_cannot_be_read_is_one_sentence(arguments, sentence):

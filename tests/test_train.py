@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from data_prep import Augmentation, Pages, Strings, to_pictures
 from digit_model import PRETRAINED, CheckpointError
 from digit_model.__main__ import main as digit_model
+from digit_model.model_card import model_card
 from digit_model.modeling_digit import NO_LABEL
 from digit_model.trainer import STRIP_WIDTH, DigitTrainer, muon
 from train import HANDS_SHARE, NOT_DIGITS_SHARE, TABLET_SHARE, DigitTrainingArguments, load_teachers, main, new_model
@@ -95,6 +96,14 @@ def test_the_card_and_the_results_say_the_same(run):
                 assert measured[split, source, metric] == figures[metric]
             assert f"{figures['n']:,} | {figures['accuracy']:.2%}" in card.text
     assert results["runs"][-1]["command"] in card.text
+
+
+def test_a_card_of_letters_says_nothing_of_digits():
+    results = json.loads(Path(PRETRAINED, "results.json").read_text())
+    results |= {"labels": list("abcde"), "train": {"me/letters:big": 9, "other_hands": 0}}
+    card = model_card(results)
+    assert card.data.tags == ["handwriting", "custom_code"] and card.data.datasets == ["me/letters"]
+    assert "# Handwriting\n" in card.text and '"label": "a"' in card.text and "of other_hands" not in card.text
 
 
 def test_the_checkpoint_is_calibrated_on_validation_pictures(run):
