@@ -3,12 +3,14 @@
 import csv
 import os
 import signal
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from io import BytesIO, StringIO
 from itertools import islice
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import torch
@@ -177,6 +179,14 @@ def _start_process(reader: NumberReader) -> None:
     _reader = reader
     _use_one_thread()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits for this one
+    Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """One that was killed tells nobody, and this one would wait for its pictures for ever."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _read(files: list[str]) -> list[dict]:

@@ -131,6 +131,18 @@ def test_a_stop_by_the_user_is_one_among_several_processes_too(folder, tmp_path)
     assert 8 < len(rows) < 400 and {row["text"] for row in rows} == {"01"}
 
 
+def test_processes_that_read_end_with_the_one_that_was_killed(folder, tmp_path):
+    table = tmp_path / "numbers.csv"
+    command = [sys.executable, "-m", "digit_model", "read", *[folder / "0.png"] * 400, "--csv", table]
+    command += ["--num_proc", "2", "--batch_size", "4", "--quiet"]
+    reading = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE)
+    while not (table.exists() and len(rows_of(table)) > 8):
+        time.sleep(0.1)
+        assert reading.poll() is None
+    reading.kill()
+    reading.communicate(timeout=30)  # all that hold its stderr have ended
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="names are text elsewhere")
 def test_a_name_that_is_no_text_is_a_row_to_go_on_after(folder, tmp_path):
     (folder / "0.png").rename(folder / "0\udce9.png")
