@@ -501,6 +501,7 @@ def train_seeds(model_args: ModelArguments, data_args: DataArguments, args: Digi
 
 
 def kept_in(folder: str) -> str:
+    """What to add to the last sentence of a run that ends early."""
     is_kept = any(Path(folder).glob("**/checkpoint-*"))
     return " What was trained is kept: --resume_from_checkpoint goes on from there." if is_kept else ""
 

@@ -14,7 +14,7 @@ from .pipeline_digit import NumberReadingPipeline, certainties
 from .results import to_scores
 
 _BATCH_SIZE = 32
-_USUAL = 0.1  # standard deviation of the logarithm of a temperature, as far as nothing is known
+_SPREAD = 0.1  # standard deviation of the logarithm of a temperature, as far as nothing is known
 _ROUNDING = 1e-4  # by which a score differs, at most, in another batch or on another device
 
 
@@ -34,7 +34,7 @@ def fit_temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
     logits = logits.double()
 
     def loss(temperature: torch.Tensor) -> torch.Tensor:
-        unlikely = (temperature.log() / _USUAL).square().sum() / 2
+        unlikely = (temperature.log() / _SPREAD).square().sum() / 2
         return nn.functional.cross_entropy(logits / temperature, labels) + unlikely / len(labels)
 
     (temperature,) = _fit(loss, count=1)

@@ -53,7 +53,7 @@ class UnreadableImageError(ValueError):
     """A picture that cannot be read; the message is one sentence for the person who brought it."""
 
 
-def is_one_picture(source) -> bool:
+def is_one_picture(source: object) -> bool:
     """Whether this is something to be opened, or an array of one picture, and not several of them."""
     is_file = isinstance(source, (str, Path, bytes, Image.Image)) or hasattr(source, "read")
     return is_file or getattr(source, "ndim", 0) in (2, 3) or not hasattr(source, "__iter__")

@@ -29,7 +29,7 @@ COLUMNS = ["file", "text", "score", "error"]
 Picture = str | BytesIO | Image.Image | np.ndarray
 """A path, the bytes of a file, or a picture that is open."""
 
-_MAX_PIXELS = 4_000_000  # of pictures that are read together: each takes some hundred bytes meanwhile
+_MAX_PIXELS = 4_000_000  # of pictures that are read together: each takes some thirty bytes meanwhile
 _ENOUGH = 100  # pictures for which a process more is worth its start
 
 
