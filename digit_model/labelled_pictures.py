@@ -53,9 +53,8 @@ def load_labelled(source: str, split: str | None = None) -> Dataset:
     """
     Args:
         source: An image folder or a ZIP of one (`<label>/<name>.png`, in a folder `test` what is to be measured on, if
-            there is one), a folder with a `metadata.jsonl` or
-            `metadata.csv` (`file_name`, `label`), a parquet file, a folder of such, or a dataset on the Hub,
-            `owner/name` or `owner/name:config`.
+            there is one), a folder with a `metadata.jsonl` or `metadata.csv` (`file_name`, `label`), a parquet file, a
+            folder of such, or a dataset on the Hub, `owner/name` or `owner/name:config`.
         split: Which split; "test" if None and there is one, else the only one.
 
     Returns:
