@@ -148,7 +148,7 @@ class DigitTrainingArguments(TrainingArguments):
 
     do_train: bool = field(default=True, metadata={"help": "Must stay on."})
     output_dir: str = field(default="runs/digit", metadata={"help": "Where the checkpoint and the card are written."})
-    num_train_epochs: float = field(default=8.0, metadata={"help": "Times that every training picture is seen."})
+    num_train_epochs: float = field(default=10.0, metadata={"help": "Times that every training picture is seen."})
     per_device_train_batch_size: int = field(default=128, metadata={"help": "Pictures per step and process."})
     per_device_eval_batch_size: int = field(default=500, metadata={"help": "Pictures per step of evaluation."})
     pages_per_step: int = field(default=12, metadata={"help": "Synthetic pages per step and process."})
@@ -246,7 +246,8 @@ class Data(NamedTuple):
     Attributes:
         labels: The name of each index.
         splits: Split -> source -> its pictures, as the merged dataset has them; "pages" are synthetic ones.
-        practice: What is learned from: the training pictures, and what is drawn beside them.
+        practice: What is learned from: the training pictures, and drawn ones of none of the labels.
+        other_hands: Frames of labels in the hands of other people, to be practised on pages and in numbers alone.
         digits: All validation pictures that are not synthetic.
         held_out: The same as they came, for the report.
         not_digits: Kinds of pictures that show none of the labels, for the threshold.
@@ -257,6 +258,7 @@ class Data(NamedTuple):
     labels: list[str]
     splits: dict[str, dict[str, Pictures]]
     practice: Pictures
+    other_hands: Pictures
     digits: Pictures
     held_out: datasets.Dataset
     not_digits: list[Pictures]
@@ -271,14 +273,15 @@ def prepare(
     labels, count = dataset["train"].features["label"].names, len(dataset["train"])
     splits = {split: by_source(rows, processor) for split, rows in dataset.items()}
 
-    drawn = {
+    not_digits = Pictures.of_frames(*draw_not_digits(round(NOT_DIGITS_SHARE * count), labels), processor)
+    practice = sum(splits["train"].values(), start=not_digits)
+    written = {
         "other_hands": written_in_other_hands(round(HANDS_SHARE * count), labels),
         "pendigits": written_on_a_tablet(round(TABLET_SHARE * count), labels),
     }
-    splits["train"] |= {source: Pictures.of_frames(*written, processor) for source, written in drawn.items()}
+    splits["train"] |= {source: Pictures.of_frames(*frames, processor) for source, frames in written.items()}
+    other_hands = sum((splits["train"][source] for source in written), start=Pictures.none(processor))
     licenses = {source: data_args.license_of(source) for source in splits["train"]}
-    not_digits = Pictures.of_frames(*draw_not_digits(round(NOT_DIGITS_SHARE * count), labels), processor)
-    practice = sum(splits["train"].values(), start=not_digits)
     others = [Pictures.of_frames(*draw_not_digits(VALIDATION_NOT_DIGITS, labels, "validation"), processor)]
     if data_args.not_digits:
         others.append(to_pictures(read_not_digits(data_args.not_digits), processor))
@@ -288,7 +291,7 @@ def prepare(
     is_whole_mnist = len(splits["test"].get("mnist", ())) == sum(CLASS_COUNTS["test"])
     label_errors = {"mnist": TEST_LABEL_ERRORS} if is_whole_mnist else {}
     held_out = with_text_labels(dataset["validation"])
-    return Data(labels, splits, practice, digits, held_out, others, licenses, label_errors)
+    return Data(labels, splits, practice, other_hands, digits, held_out, others, licenses, label_errors)
 
 
 def new_model(labels: list[str]) -> tuple[DigitForImageClassification, DigitImageProcessor]:
@@ -455,6 +458,7 @@ def train(
         pages=pages,
         strings=Strings(),
         freeze=model_args.freeze,
+        other_hands=data.other_hands,
         teachers=teachers,
         train_dataset=data.practice,
         eval_dataset=data.splits["validation"],

@@ -32,6 +32,7 @@ OTHERS_RATE = 0.3  # AdamW's learning rate for all but the kernels, as a share o
 CHARACTERS_PER_STRING, NEIGHBOURS_PER_STRING = 2, 0.5  # that are read as frames, neighbours as if they were one
 STRIP_WIDTH, STRIP_HEIGHTS = 256, (96, 96, 128, 160)  # of the pages that are as wide as a number is looked at
 ON_STRIPS = {"string": 0.6, "fields": 0.3, "straight": 0.15, "small": 0.05}  # what `Pages` writes there: more numbers
+OTHER_HANDS = 0.5  # digits of those on pages and in numbers, for every picture of a batch
 SMALL_PAGE = 96  # side of the pages in the first half of a run: 0.56 of the pixels, so more steps in the same time
 
 
@@ -44,6 +45,8 @@ class DigitTrainer(Trainer):
         pages: A `data_prep.Pages`: frames -> synthetic pages with their ink.
         strings: A `data_prep.Strings`: frames and a count -> the ink of so many numbers, and whose each stroke is.
         freeze: The networks that stay as they are, of `NETWORKS`.
+        other_hands: A dataset of frames that are practised on pages and in numbers, as people bring them, and never as
+            plain frames: those are MNIST's, whose people mean a 2 by what is a 7 elsewhere.
         teachers: Models of the same labels, whose mean answer the classifier learns from beside the labels.
     """
 
@@ -54,6 +57,7 @@ class DigitTrainer(Trainer):
         pages: Callable,
         strings: Callable,
         freeze: list[str],
+        other_hands: Dataset | None = None,
         teachers: Sequence[PreTrainedModel] = (),
         **kwargs,
     ):
@@ -61,6 +65,7 @@ class DigitTrainer(Trainer):
         self.add_callback(SeedPerProcess())
         self.label_smoother = None  # the model does it, as it knows which of its losses has labels
         self.augmentation, self.strings, self.freeze = augmentation, strings, freeze
+        self.other_hands = other_hands
         self.warp = replace(augmentation, stroke=0)  # pages and numbers bring a pen of their own
         self.pages, self.small_pages = pages, replace(pages, size=min(SMALL_PAGE, pages.size))
         self.wide_pages = replace(pages, size=STRIP_WIDTH, **ON_STRIPS)
@@ -97,18 +102,29 @@ class DigitTrainer(Trainer):
         model.ink.eval()  # real pages are framed as they will be when the model is used
         with torch.no_grad(), self.accelerator.autocast():
             frames = torch.cat([model.to_frames(inputs["pixel_values"]), inputs["frames"]])
+        labels, count = inputs["labels"], len(frames)
+        frames, labels = self._with_other_hands(frames, labels)
         for name in NETWORKS:
             getattr(model, name).train(name not in self.freeze)
         practice = {"smoothing": self.args.label_smoothing_factor, "teachers": self.teachers}
         if not {"ink", "classifier"} <= set(self.freeze):
-            practice |= self._pages_and_frames(frames, inputs["labels"])
+            practice |= self._pages_and_frames(frames, labels, count)
         if not {"characters", "classifier"} <= set(self.freeze):
-            practice |= self._strings(self.warp(frames), inputs["labels"], practice.get("labels"))
+            practice |= self._strings(self.warp(frames), labels, practice.get("labels"))
         return practice
 
-    def _pages_and_frames(self, frames: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Every character as a frame, and some of them on synthetic pages."""
-        is_sharp = torch.rand(len(frames), 1, 1, 1, device=frames.device) < SHARP_SHARE
+    def _with_other_hands(self, frames: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Frames and labels of a batch, and behind them some of the other hands."""
+        if not self.other_hands:
+            return frames, labels
+        chosen = torch.randint(len(self.other_hands), (round(OTHER_HANDS * len(frames)),))
+        others = {name: part.to(frames.device) for name, part in self.other_hands.__getitems__(chosen.tolist()).items()}
+        return torch.cat([frames, others["frames"] / 255]), torch.cat([labels, others["labels"]])
+
+    def _pages_and_frames(self, frames: torch.Tensor, labels: torch.Tensor, count: int) -> dict[str, torch.Tensor]:
+        """The first characters, so many, as frames, and some of all on synthetic pages."""
+        plain = frames[:count]
+        is_sharp = torch.rand(count, 1, 1, 1, device=frames.device) < SHARP_SHARE
         on_pages = torch.randperm(len(frames), device=frames.device)[: self.args.pages_per_step]
         if torch.rand(()) < self.args.strips_share:
             on_pages = on_pages[: (len(on_pages) + 1) // 2]  # as each is as large as two
@@ -120,8 +136,8 @@ class DigitTrainer(Trainer):
         page_labels = labels[on_pages].where(batch.is_single, -100).where(~batch.is_blank, NO_LABEL)
         return {
             "pixel_values": batch.pages,
-            "frames": frames.where(is_sharp, self.augmentation(frames)),
-            "labels": torch.cat([page_labels, labels]),
+            "frames": plain.where(is_sharp, self.augmentation(plain)),
+            "labels": torch.cat([page_labels, labels[:count]]),
             "ink_targets": batch.ink,
         }
 

@@ -23,7 +23,7 @@ from digit_model.__main__ import main as digit_model
 from digit_model.model_card import model_card
 from digit_model.modeling_digit import NO_LABEL
 from digit_model.trainer import STRIP_WIDTH, DigitTrainer, muon
-from train import HANDS_SHARE, NOT_DIGITS_SHARE, TABLET_SHARE, DigitTrainingArguments, load_teachers, main, new_model
+from train import NOT_DIGITS_SHARE, DigitTrainingArguments, load_teachers, main, new_model
 
 SECRET = "hf_of_nobody"
 
@@ -370,7 +370,7 @@ def test_two_processes_train_and_write_once(tmp_path):
     done = python("-m", "torch.distributed.run", "--nproc_per_node", "2", "train.py", *arguments)
     assert done.returncode == 0, done.stderr
     (run,) = json.loads((tmp_path / "results.json").read_text())["runs"]
-    pictures = round(270 * (1 + NOT_DIGITS_SHARE + HANDS_SHARE + TABLET_SHARE))
+    pictures = round(270 * (1 + NOT_DIGITS_SHARE))
     assert (run["processes"], run["steps"]) == (2, 2)
     assert run["epochs"] == pytest.approx(2 / math.ceil(pictures / (2 * 32)))
     assert done.stdout.count("| mnist, test |") == 1
