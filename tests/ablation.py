@@ -105,14 +105,16 @@ def parts(photos: str, data_args: DataArguments, args: DigitTrainingArguments) -
 def hands(collection: str, data_args: DataArguments, args: DigitTrainingArguments) -> None:
     labels, training = training_pictures(data_args)
     rows, count = load_labelled(collection), int((training.labels != NO_LABEL).sum())
+    _, processor = new_model(labels)
+    others = Pictures.none(processor)
     print_head(collection, rows, args)
     for name, share, written in (
         ("MNIST", 0, written_in_other_hands),
         ("+ digits drawn in other hands", HANDS_SHARE, written_in_other_hands),
         ("+ digits written on a tablet", TABLET_SHARE, written_on_a_tablet),
     ):
-        training += Pictures.of_frames(*written(round(share * count), labels), new_model(labels)[1])
-        print_accuracy(name, rows, trained(labels, training, args))
+        others += Pictures.of_frames(*written(round(share * count), labels), processor)
+        print_accuracy(name, rows, trained(labels, training, args, other_hands=others))
 
 
 def training_pictures(data_args: DataArguments) -> tuple[list[str], Pictures]:
@@ -131,6 +133,7 @@ def trained(
     trainer_class: type[DigitTrainer] = DigitTrainer,
     change: Callable[[DigitForImageClassification], None] = as_released,
     freeze: Sequence[str] = ("characters",),
+    other_hands: Pictures | None = None,
 ) -> DigitImageClassificationPipeline:
     set_seed(args.seed)
     model, processor = new_model(labels)
@@ -142,6 +145,7 @@ def trained(
         pages=Pages(),
         strings=Strings(),
         freeze=list(freeze),
+        other_hands=other_hands,
         train_dataset=training,
         processing_class=processor,
     ).train()

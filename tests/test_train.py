@@ -17,7 +17,7 @@ from conftest import MNIST, ROOT, SMALL, call, last_words, python, scan
 from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 
-from data_prep import Augmentation, Pages, Strings, to_pictures
+from data_prep import Augmentation, Pages, Pictures, Strings, to_pictures
 from digit_model import PRETRAINED, CheckpointError
 from digit_model.__main__ import main as digit_model
 from digit_model.model_card import model_card
@@ -213,6 +213,17 @@ def test_the_first_half_of_the_steps_practises_on_smaller_pages(trainer, inputs)
     for trainer.state.max_steps, trainer.state.global_step in ((4, step) for step in range(4)):
         sides.append(trainer._practice(inputs)["pixel_values"].shape[-1])
     assert sides == [96, 96, 128, 128]
+
+
+@pytest.mark.parametrize("trainer", [{"pages_per_step": 40, "strings_per_step": 20}], indirect=True)
+def test_other_hands_come_on_pages_and_in_numbers_and_not_as_plain_frames(trainer, inputs):
+    torch.manual_seed(0)
+    inputs["labels"] = torch.full((32,), 3)
+    trainer.other_hands = Pictures(inputs["pixel_values"], (inputs["frames"] * 255).byte(), torch.full((32,), 7))
+    practice = trainer._practice(inputs)
+    pages, plain, of_numbers = practice["labels"].tensor_split([40, 40 + 32])
+    assert len(practice["frames"]) == 32 and set(plain.tolist()) == {3}
+    assert {3, 7} <= set(pages.tolist()) and {3, 7} <= set(of_numbers.tolist())
 
 
 @pytest.mark.parametrize("trainer", [{"strips_share": 1.0}], indirect=True)
