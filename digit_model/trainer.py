@@ -29,10 +29,10 @@ from .modeling_digit import NO_LABEL
 NETWORKS = ("ink", "characters", "classifier")
 SHARP_SHARE = 0.5  # of the plain frames that are read as they are: warping blurs, and what is read in use is sharp
 OTHERS_RATE = 0.3  # AdamW's learning rate for all but the kernels, as a share of Muon's
-CHARACTERS_PER_STRING, NEIGHBOURS_PER_STRING = 2, 0.5  # that are read as frames, neighbours as if they were one
+CHARACTERS_PER_STRING, NEIGHBOURS_PER_STRING = 5, 0.5  # that are read as frames, neighbours as if they were one
 STRIP_WIDTH, STRIP_HEIGHTS = 256, (96, 96, 128, 160)  # of the pages that are as wide as a number is looked at
 ON_STRIPS = {"string": 0.6, "fields": 0.3, "straight": 0.15, "small": 0.05}  # what `Pages` writes there: more numbers
-OTHER_HANDS = 0.5  # digits of those on pages and in numbers, for every picture of a batch
+OTHER_HANDS = 1.0  # digits of those on pages and in numbers, for every other one there
 SMALL_PAGE = 96  # side of the pages in the first half of a run: 0.56 of the pixels, so more steps in the same time
 
 
