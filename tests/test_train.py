@@ -264,7 +264,7 @@ def scores_after_practice(trainer, frames: torch.Tensor, label: int) -> torch.Te
     """(11,): the mean score of each label, and of none, of a new classifier that has practised on these alone."""
     model, labels = trainer.model, torch.full((len(frames),), label)
     optimizer = torch.optim.Adam(model.classifier.parameters())
-    for _ in range(20):
+    for _ in range(40):
         output = model(frames=frames, labels=labels, teachers=[OneOrSeven()])
         optimizer.zero_grad()
         output.loss.backward()
