@@ -27,7 +27,7 @@ class DigitConfig(PreTrainedConfig):
         character_depths (`list[int]`, *optional*, defaults to `[1, 2, 2, 2]`):
             Convolutions in each stage of the network that tells characters apart.
         look_scales (`list[float]`, *optional*, defaults to `[0.75, 1.25, 1.5]`):
-            Sizes, as shares of its own, at which a page is looked at again that is not read surely at first.
+            Sizes, as shares of its own, at which a page or number is looked at again that is not read surely at first.
         min_contrast (`float`, *optional*, defaults to 0.15):
             Brightest pixel, in [0, 1], below which a frame counts as empty.
         hidden_sizes (`list[int]`, *optional*, defaults to `[32, 64, 128]`):

@@ -17,7 +17,7 @@ from torch import nn
 from transformers import BaseImageProcessor, PreTrainedModel
 
 from .characters_digit import MIN_INK, Characters, doubted, find_characters
-from .page_digit import find_ink, is_seen_on, of_picture, tiled, to_pages, to_shares
+from .page_digit import PAGE_STEP, find_ink, is_seen_on, of_picture, tiled, to_pages, to_shares
 from .parts_digit import frames_of, split_and_merge
 
 MAX_AREA = 4_000_000
@@ -31,7 +31,7 @@ _TARGET_HEIGHT = 40  # that a closer look is to give them
 _MAX_HEIGHT = 56  # from which on they are shrunk to be told apart
 _VISIBLE_HEIGHT = 12  # from which on a look misses no digit
 _MIN_ZOOM = 1.25  # or it is no closer look
-_ZOOM_WITHOUT_INK = 4.0  # where there seems to be nothing
+_HEIGHT_OF_NOTHING = 10.0  # where there seems to be no ink
 _GAP = 2  # pixels on either side
 _BORDER = 0.01  # of a picture's side
 
@@ -58,37 +58,39 @@ class Writing:
 
 @torch.inference_mode()
 def find_writing(
-    model: PreTrainedModel, processor: BaseImageProcessor, pictures: list[Image.Image]
+    model: PreTrainedModel, processor: BaseImageProcessor, pictures: list[Image.Image], scale: float = 1.0
 ) -> list[list[Writing]]:
     """
     Args:
         model: A `DigitForImageClassification`.
         processor: Its image processor.
         pictures: Grey ("L"), upright, any size.
+        scale: How large they are looked at, as a share of the usual size.
 
     Returns:
         Of each picture, what it may show: the characters that were told apart and, where that is one at most, all ink
         as one character, framed as in the classification of a single digit.
     """
     writings: list[list[Writing]] = [[] for _ in pictures]
-    looks = {index: processor.size["height"] for index in range(len(pictures))}  # how long the longer side is
+    side = PAGE_STEP * max(1, round(scale * processor.size["height"] / PAGE_STEP))
+    looks = {index: side for index in range(len(pictures))}  # how long the longer side is
     first, seen = {}, {}  # the ink at earlier looks
     while looks:
         inks, closer = {}, {}
-        for index, ink in find_ink(model, processor, pictures, looks):
+        for index, ink in find_ink(model, processor, pictures, looks, side):
             first.setdefault(index, ink)
             if index in seen:
                 ink = ink * is_seen_on(ink.shape, seen[index], pictures[index].size)
             height = _usual_height(ink)
-            closer[index] = _closer(looks[index], height or _TARGET_HEIGHT / _ZOOM_WITHOUT_INK, pictures[index])
+            closer[index] = _closer(looks[index], height / scale or _HEIGHT_OF_NOTHING, pictures[index])
             if height >= _VISIBLE_HEIGHT:
                 seen[index] = ink
             inks[index] = ink
         characters = _characters(model, {index: ink for index, ink in inks.items() if not closer[index]})
         for index, each in characters.items():
             boxes = each.boxes
-            height = np.median(boxes[:, 2] - boxes[:, 0]) if len(boxes) else _TARGET_HEIGHT / _ZOOM_WITHOUT_INK
-            closer[index] = _closer(looks[index], height, pictures[index])
+            height = np.median(boxes[:, 2] - boxes[:, 0]) if len(boxes) else 0.0
+            closer[index] = _closer(looks[index], height / scale or _HEIGHT_OF_NOTHING, pictures[index])
         written = {index: each for index, each in characters.items() if not closer[index]}
         for index, writing in _writings(model, inks, written, pictures):
             writings[index].append(writing)
@@ -184,9 +186,15 @@ def _in_order(boxes: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.nda
     them, and the line of each.
     """
     chosen = np.flatnonzero(~_is_cut_off(shares))
-    lines = _lines(boxes[chosen])
-    order = np.lexsort((boxes[chosen, 1], lines))
-    return chosen[order], lines[order]
+    order, lines = in_lines(boxes[chosen])
+    return chosen[order], lines
+
+
+def in_lines(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Top, left, bottom and right (K, 4) -> int (K,) and (K,): in which order people read them, and each one's line."""
+    lines = _lines(boxes)
+    order = np.lexsort((boxes[:, 1], lines))
+    return order, lines[order]
 
 
 def _is_cut_off(boxes: np.ndarray) -> np.ndarray:

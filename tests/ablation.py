@@ -4,17 +4,19 @@ What each part of the recipe buys, on pictures that nothing was trained on.
     python tests/ablation.py parts PHOTOS --mnist ... --custom_data ... --max_steps 300 --output_dir runs/ablation
     python tests/ablation.py hands CUSTOM_DIGITS --mnist ... --max_steps 300 --output_dir runs/ablation
     python tests/ablation.py looks PHOTOS NOT_DIGITS
+    python tests/ablation.py votes NUMBERS...
     python tests/ablation.py rejection PHOTOS NOT_DIGITS
 
 `parts` trains the same network several times, from the plainest recipe to the released one, each with one part more,
 and reads the pictures with each. `hands` trains it on MNIST, and with more and more hands beside, and reads pictures of
 writers it has never seen. `looks` has the shipped checkpoint look at pages in more and more sizes, and `rejection` asks
 several ways for how sure it is at its first look; both tell how many of the pictures are answered, and right, where one
-in a hundred of the others is answered too.
+in a hundred of the others is answered too. `votes` has it look at collections of numbers in more and more sizes, and
+tells how many are read without a mistake.
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from pathlib import Path
 
@@ -44,6 +46,8 @@ from digit_model.evaluation import predict
 from digit_model.image_processing_digit import open_image
 from digit_model.labelled_pictures import labelled_picture, load_labelled
 from digit_model.modeling_digit import NO_LABEL
+from digit_model.number_evaluation import measure_numbers, read_numbers
+from digit_model.pipeline_digit import NumberReadingPipeline
 from digit_model.trainer import DigitTrainer
 from train import HANDS_SHARE, NOT_DIGITS_SHARE, TABLET_SHARE, DigitTrainingArguments, new_model
 
@@ -162,21 +166,37 @@ def print_accuracy(name: str, rows: Dataset, classifier: DigitImageClassificatio
     print(f"| {name} | {(table['answer'] == table['label']).mean():.1%} |", flush=True)
 
 
-def looks(photos: str, others: str) -> None:
-    model, processor = load_checkpoint()
-    classifier = DigitImageClassificationPipeline(model=model, image_processor=processor)
+def in_more_sizes(model: DigitForImageClassification) -> Iterator[str]:
+    """What the model does from now on, where a first look is not sure."""
     scales = model.config.look_scales
-    print("| looks at a page | accuracy | answered | of these right |\n|---|---|---|---|")
     for name, model.config.look_scales in (
         ("one", []),
         ("a larger one where that is not sure", [max(scales)]),
         ("a smaller one too", [min(scales), max(scales)]),
         ("all", scales),
     ):
+        yield name
+
+
+def looks(photos: str, others: str) -> None:
+    model, processor = load_checkpoint()
+    classifier = DigitImageClassificationPipeline(model=model, image_processor=processor)
+    print("| looks at a page | accuracy | answered | of these right |\n|---|---|---|---|")
+    for name in in_more_sizes(model):
         read, not_read = (predict(classifier, load_labelled(source)) for source in (photos, others))
         is_right, is_answered = read["answer"] == read["label"], read["score"] > not_read["score"].quantile(0.99)
         shares = (is_right, is_answered, is_right[is_answered])
         print(f"| {name} |", " | ".join(f"{share.mean():.2%}" for share in shares), "|", flush=True)
+
+
+def votes(*collections: str) -> None:
+    model, processor = load_checkpoint()
+    reader = NumberReadingPipeline(model=model, image_processor=processor)
+    numbers = {f"{Path(each).stem}, n = {len(rows):,}": rows for each in collections for rows in [load_labelled(each)]}
+    print("| looks at a number |", " | ".join(numbers), "|\n|---" + "|---" * len(numbers) + "|")
+    for name in in_more_sizes(model):
+        exact = [measure_numbers(read_numbers(reader, rows))["exact_match"] for rows in numbers.values()]
+        print(f"| {name} |", " | ".join(f"{share:.2%}" for share in exact), "|", flush=True)
 
 
 def agreement(model: DigitForImageClassification, frames: torch.Tensor) -> torch.Tensor:
@@ -216,8 +236,8 @@ def rejection(photos: str, others: str) -> None:
 
 def main() -> None:
     command, pictures = sys.argv[1], sys.argv[2]
-    if command in ("looks", "rejection"):
-        return {"looks": looks, "rejection": rejection}[command](pictures, sys.argv[3])
+    if command in ("looks", "votes", "rejection"):
+        return {"looks": looks, "votes": votes, "rejection": rejection}[command](pictures, *sys.argv[3:])
     defaults = ["--eval_strategy", "no", "--save_strategy", "no", "--disable_tqdm", "True", "--logging_strategy", "no"]
     parser = HfArgumentParser((DataArguments, DigitTrainingArguments))
     {"parts": parts, "hands": hands}[command](pictures, *parser.parse_args_into_dataclasses([*defaults, *sys.argv[3:]]))

@@ -47,7 +47,7 @@ def test_it_loads_and_saves_again_where_digit_model_was_never_imported(tmp_path,
 
 def test_the_shipped_code_files_are_those_of_the_package():
     shipped = sorted(PRETRAINED.glob("*.py"))
-    assert len(shipped) == 10
+    assert len(shipped) == 11
     for file in shipped:
         assert file.read_text() == (ROOT / "digit_model" / file.name).read_text(), f"save {file} again"
 
@@ -71,7 +71,7 @@ def test_the_shipped_results_are_no_worse_than_they_were():
     assert photos["n"] == 900 and photos["accuracy"] >= 0.988 and photos["ece"] <= 0.015
     assert photos["coverage"] >= 0.975 and photos["selective_accuracy"] >= 0.996
     assert exif["accuracy"] == 1
-    floors = {"cheque_amounts": 0.817, "photos": 0.981, "apart": 0.924, "touching": 0.761, "forms": 0.8}
+    floors = {"cheque_amounts": 0.849, "photos": 0.981, "apart": 0.931, "touching": 0.796, "forms": 0.821}
     assert all(results["numbers"][name]["exact_match"] >= floor for name, floor in floors.items())
     assert others["n_others"] == 600 and others["others_answered"] <= 0.02
     nothing = results["evaluation"]["nothing"]

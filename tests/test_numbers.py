@@ -20,7 +20,8 @@ from digit_model.figure import draw_reading
 from digit_model.number_evaluation import best_text
 from digit_model.parts_digit import split_and_merge
 from digit_model.pipeline_digit import certainties, signs_of
-from digit_model.reading_digit import MAX_SIDE
+from digit_model.reading_digit import MAX_SIDE, Writing
+from digit_model.voting_digit import vote
 
 FONT = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
 
@@ -344,6 +345,40 @@ def test_a_low_sign_that_is_like_no_label_is_left_out_and_a_low_digit_is_not(mod
         with torch.inference_mode():
             assert len(characters.boxes) == 3
             assert len(split_and_merge(model, {0: ink}, {0: characters})[0].boxes) == found
+
+
+def reading_of(characters: list[tuple[str, float, float, float]]) -> tuple[Writing, torch.Tensor]:
+    """A reading of one line: of each character its likeliest label, the score of that, its left and its right end."""
+    scores = torch.tensor(
+        [[score if label == str(i) else (1 - score) / 9 for i in range(10)] for label, score, *_ in characters]
+    )
+    boxes = np.array([[left, 0.2, right, 0.8] for *_, left, right in characters])
+    frames = torch.rand(len(characters), 1, 28, 28)
+    writing = Writing(boxes, np.ones(len(boxes)), frames, np.zeros(len(boxes), dtype=int), torch.zeros(9, 9))
+    return writing, scores.view(-1, 10)
+
+
+def test_readings_vote_place_by_place_on_how_many_characters_there_are_and_which():
+    apart = reading_of([("7", 0.99, 0.0, 0.2), ("1", 0.9, 0.3, 0.4), ("5", 0.6, 0.4, 0.6)])
+    as_one = reading_of([("7", 0.8, 0.01, 0.2), ("8", 0.55, 0.3, 0.6)])
+    misread = reading_of([("7", 0.97, 0.0, 0.21), ("1", 0.9, 0.31, 0.4), ("6", 0.52, 0.41, 0.6), ("2", 0.7, 0.8, 0.9)])
+    writing, scores = vote([as_one, apart, misread])
+    assert scores.argmax(-1).tolist() == [7, 1, 5]
+    assert torch.allclose(scores.sum(-1), torch.ones(3)) and 0.8 < scores[0, 7] < 0.99 and scores[2, 5] < 0.6
+    assert writing.scores[0] == 1 and 0.5 < writing.scores[1] == writing.scores[2] < 0.75
+    assert torch.equal(writing.frames[1:], apart[0].frames[1:]) and (writing.boxes[1:] == apart[0].boxes[1:]).all()
+    assert writing.lines.tolist() == [0, 0, 0] and writing.ink is as_one[0].ink
+
+
+def test_only_a_number_that_is_not_read_surely_is_looked_at_again(reader, digits, monkeypatch):
+    scales, read = [], reader._read
+    monkeypatch.setattr(reader, "_read", lambda pictures, scale=1.0: scales.append(scale) or read(pictures, scale))
+    reader(page_of(digits, "90217"))
+    assert scales == [1.0]
+    struck_out = page_of(digits, "90217")
+    ImageDraw.Draw(struck_out).line([(60, 30), (80, 60)], fill=0, width=4)
+    reader([page_of(digits, "90217"), struck_out], batch_size=2)
+    assert scales == [1.0, 1.0, *reader.model.config.look_scales]
 
 
 @pytest.mark.parametrize("digit", range(10))

@@ -9,13 +9,20 @@ from PIL import Image
 from scipy.ndimage import maximum_filter
 from transformers import BaseImageProcessor, PreTrainedModel
 
+PAGE_STEP = 32
+"""Pixels, of which the sides of a page are multiples."""
+
 _TILE, _OVERLAP = 320, 48
 _FAINT_INK = 0.1  # share of a pixel, from which on a look from further away may have seen ink there
 _BATCH_PIXELS = 2**17  # beyond which pages in one batch are slower than in two: they do not fit the CPU's cache
 
 
 def find_ink(
-    model: PreTrainedModel, processor: BaseImageProcessor, pictures: list[Image.Image], looks: dict[int, int]
+    model: PreTrainedModel,
+    processor: BaseImageProcessor,
+    pictures: list[Image.Image],
+    looks: dict[int, int],
+    first: int,
 ) -> Iterator[tuple[int, torch.Tensor]]:
     """
     Args:
@@ -23,13 +30,14 @@ def find_ink(
         processor: Its image processor.
         pictures: Grey ("L"), upright, any size.
         looks: The index of each picture to look at, and how many pixels the longer side of its page is to have.
+        first: The longer side at the first look, whose pages are square; later ones are as the picture is.
 
     Yields:
         The index of a picture, and the ink (H, W) on its page, in [0, 1]. Pages of one shape are looked at together.
     """
     shapes = defaultdict(list)
     for index, side in looks.items():
-        shapes[_page_shape(pictures[index].size, side, processor.size["height"])].append(index)
+        shapes[_page_shape(pictures[index].size, side, first)].append(index)
     for shape, indices in shapes.items():
         pages = to_pages(model, processor, [pictures[index] for index in indices], shape)
         yield from zip(indices, tiled(model.ink, pages)[:, 0].sigmoid().float().cpu())
@@ -89,12 +97,12 @@ def is_seen_on(page: tuple[int, int], ink: torch.Tensor, size: tuple[int, int]) 
     return nearby[rows][:, columns]
 
 
-def _page_shape(size: tuple[int, int], side: int, smallest: int) -> tuple[int, int]:
-    """Height and width of the page for a picture's width and height: square at first, later as the picture is."""
-    if side <= smallest:
-        return smallest, smallest
+def _page_shape(size: tuple[int, int], side: int, first: int) -> tuple[int, int]:
+    """Height and width of the page for a picture's width and height."""
+    if side == first:
+        return first, first
     scale = side / max(size)
-    height, width = (int(np.ceil(length * scale / 32)) * 32 for length in (size[1], size[0]))
+    height, width = (int(np.ceil(length * scale / PAGE_STEP)) * PAGE_STEP for length in (size[1], size[0]))
     return height, width
 
 

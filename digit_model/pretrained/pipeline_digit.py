@@ -11,10 +11,13 @@ from transformers import ImageClassificationPipeline, Pipeline
 
 from .image_processing_digit import is_one_picture, open_image
 from .parts_digit import NOTHING, label_scores
-from .reading_digit import MAX_AREA, MAX_SIDE, find_writing
+from .reading_digit import MAX_AREA, MAX_SIDE, Writing, find_writing
+from .voting_digit import vote
 
 UNREADABLE = "?"
 """Stands in a text for a sign that the model will not stand behind."""
+
+_SURE_SCORE = 0.99  # of a character's likeliest label, below which its picture is looked at again at other sizes
 
 
 class _QuickPipeline(Pipeline):
@@ -80,13 +83,21 @@ class NumberReadingPipeline(_QuickPipeline):
 
     def _forward(self, model_inputs):
         pictures = [Image.fromarray(np.asarray(picture.cpu())) for picture in _unnested(model_inputs["pictures"])]
-        ways = find_writing(self.model, self.image_processor, pictures)
-        frames = torch.cat([writing.frames for writings in ways for writing in writings])
-        scores = label_scores(self.model, frames)
-        scores = iter(scores.split([len(writing.frames) for writings in ways for writing in writings]))
+        readings = self._read(pictures)
+        unsure = [index for index, (_, scores) in enumerate(readings) if (scores.amax(-1) < _SURE_SCORE).any()]
+        if unsure:
+            looks = [self._read([pictures[i] for i in unsure], scale) for scale in self.model.config.look_scales]
+            for index, *again in zip(unsure, *looks):
+                readings[index] = vote([readings[index], *again])
+        return {"readings": [(size, *reading) for size, reading in zip(_unnested(model_inputs["sizes"]), readings)]}
+
+    def _read(self, pictures: list[Image.Image], scale: float = 1.0) -> list[tuple[Writing, torch.Tensor]]:
+        """The likeliest reading of each, looked at so large: what is written, and the scores of each label."""
+        ways = find_writing(self.model, self.image_processor, pictures, scale)
+        frames = [writing.frames for writings in ways for writing in writings]
+        scores = iter(label_scores(self.model, torch.cat(frames)).split([len(each) for each in frames]))
         readings = [[(writing, next(scores)) for writing in writings] for writings in ways]
-        likeliest = [max(each, key=lambda reading: reading[1].max() if len(reading[1]) else 0) for each in readings]
-        return {"readings": [(size, *best) for size, best in zip(_unnested(model_inputs["sizes"]), likeliest)]}
+        return [max(each, key=lambda reading: reading[1].max() if len(reading[1]) else 0) for each in readings]
 
     def postprocess(self, model_outputs, top_k=3, with_images=False):
         readings = model_outputs["readings"]
