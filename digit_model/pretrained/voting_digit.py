@@ -10,7 +10,7 @@ from scipy.sparse.csgraph import connected_components
 from .parts_digit import NOTHING
 from .reading_digit import Writing, in_lines
 
-_MIN_SHARED = 0.5  # of the smaller one's area, from which on two boxes are the same place
+_MIN_SHARED = 0.5  # of the smaller one's area, above which two boxes are the same place
 _MIN_SCORE = 1e-7  # or a single reading could rule a label out
 
 
@@ -55,7 +55,7 @@ def _places(boxes: np.ndarray) -> list[np.ndarray]:
     def in_same_place(number: int) -> np.ndarray:
         first, last = np.maximum(boxes[number, :2], boxes[:, :2]), np.minimum(boxes[number, 2:], boxes[:, 2:])
         shared = (last - first).clip(min=0).prod(1)
-        return np.flatnonzero(shared >= _MIN_SHARED * np.minimum(area[number], area))
+        return np.flatnonzero(shared > _MIN_SHARED * np.minimum(area[number], area))
 
     neighbours = [in_same_place(number) for number in range(len(boxes))]
     ends = np.cumsum([0, *map(len, neighbours)])
