@@ -27,7 +27,7 @@ TEACHERS_SHARE = 0.8
 """Of the labels' loss, in [0, 1], that is made up by what teachers answer, where there are any."""
 
 SURE_SCORE = 0.99
-"""Top score of a page before it is calibrated, in [0, 1], below which it is looked at again at other sizes."""
+"""Top score of a page, in [0, 1], below which it is looked at again at other sizes."""
 
 _CENTRE_PRIOR = 0.02  # share of the pixels that an untrained network takes for the centre of a character
 
@@ -331,7 +331,7 @@ class DigitForImageClassification(DigitPreTrainedModel):
         Frames and logits of a batch that begins with these pages, of which those that are not read surely are looked
         at smaller and larger too.
         """
-        is_unsure = (logits * self.config.temperature).softmax(-1).amax(-1) < SURE_SCORE
+        is_unsure = logits.softmax(-1).amax(-1) < SURE_SCORE
         if torch.compiler.is_exporting():  # a graph has no branches: it looks at all of them
             pages, chosen = pixel_values, torch.arange(len(pixel_values))
         else:

@@ -112,6 +112,17 @@ def test_a_page_that_is_not_read_surely_gets_the_mean_of_looks_at_several_sizes(
     torch.testing.assert_close(output.frames[1], best.frames[0])
 
 
+@torch.inference_mode()
+def test_a_page_that_is_read_surely_once_calibrated_is_not_looked_at_again(model, digits, monkeypatch):
+    sure = model.classifier.forward  # label smoothing keeps every score lower than that
+    monkeypatch.setattr(model.classifier, "forward", lambda frames: 0.2 * sure(frames))
+    page = pages_of(scan(digits[3], side=150))
+    for temperature, is_looked_at_again in ((1.0, True), (0.2, False)):
+        monkeypatch.setattr(model.config, "temperature", temperature)
+        at_first = model(frames=model.to_frames(page)).logits
+        assert (not torch.allclose(model(page).logits, at_first)) == is_looked_at_again
+
+
 def test_a_list_may_mix_pages_and_frames(model, digits):
     pages = [pages_of(digits[0])[0], pages_of(scan(digits[1]))[0], pages_of(digits[2])[0]]
     with torch.inference_mode():
