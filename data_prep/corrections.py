@@ -69,13 +69,14 @@ class Corrections:
 
     def labels_in(self, number: str) -> list[str]:
         """
-        A number, with or without spaces -> the label of each of its digits, the longest that fits first; ১২ says 12.
+        A number -> the label of each of its digits, the longest that fits first; ১২ says 12. Spaces and separators are
+        left out, as when it is read.
 
         Raises:
             DataError: If a sign of it is none of `labels`.
         """
         known = "|".join(re.escape(label) for label in sorted(self.labels, key=len, reverse=True))
-        signs = re.findall(rf"{known}|\S", number)
+        signs = re.findall(rf"{known}|[^\s.,=-]", number)
         signs = [str(int(sign)) if sign.isdecimal() and sign not in self.labels else sign for sign in signs]
         for sign in signs:
             self._check(sign)
@@ -108,16 +109,17 @@ class Corrections:
         path = self.folder / label / f"{writer}_{digest}.png"
         with self._lock:
             there = list(self.folder.glob(f"*/*_{digest}.png"))
-            if any(other.parent == path.parent for other in there):
-                return path if path in there else there[0]
-            if self._bytes + len(content) > self.max_bytes:
-                raise DataError("No more corrections can be kept: the folder is full. Thank you all the same.")
-            _write(content, path, self.folder / f".{digest}.part")
-            self._bytes += len(content)
-            for other in there:
+            kept = [other for other in there if other.parent == path.parent]
+            elsewhere = [other for other in there if other.parent != path.parent]
+            if not kept:
+                if self._bytes + (0 if elsewhere else len(content)) > self.max_bytes:
+                    raise DataError("No more corrections can be kept: the folder is full. Thank you all the same.")
+                _write(content, path, self.folder / f".{digest}.part")
+                self._bytes += len(content)
+            for other in elsewhere:
                 self._bytes -= other.stat().st_size
                 other.unlink()
-        return path
+        return kept[0] if kept and path not in kept else path
 
 
 class _Publisher(CommitScheduler):

@@ -1,8 +1,11 @@
 """Corrections are a custom dataset, and none is lost."""
 
+import os
+import shutil
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -65,16 +68,55 @@ def test_a_number_may_be_written_in_bangla(tmp_path):
     assert Corrections(tmp_path, LABELS).labels_in("১০ ২") == ["1", "0", "2"]
 
 
+def test_separators_are_left_out_of_a_number_unless_they_are_labels(tmp_path):
+    assert Corrections(tmp_path, LABELS).labels_in("-1,200.50 =") == list("120050")
+    assert Corrections(tmp_path, [*LABELS, "-"]).labels_in("-1.2") == list("-12")
+
+
 def test_a_full_folder_takes_no_more_and_says_so(digits, tmp_path):
     corrections = Corrections(tmp_path, LABELS, max_bytes=1000)
     corrections.add(digits[0], "0", "ada")
     with pytest.raises(DataError, match="is full"):
         for digit in digits[1:]:
             corrections.add(scan(digit), "1", "ada")
-    again = Corrections(tmp_path, LABELS, max_bytes=1000)  # counts what is there already
+    there = sum(path.stat().st_size for path in tmp_path.glob("*/*"))
     with pytest.raises(DataError, match="is full"):
-        for shade in range(9):
-            again.add(scan(digits[1], ink=shade), "1", "a")
+        Corrections(tmp_path, LABELS, max_bytes=there + 10).add(digits[2], "2", "ada")
+
+
+def test_a_picture_gets_another_label_in_a_full_folder_as_often_as_one_likes(digits, tmp_path):
+    size = Corrections(tmp_path, LABELS).add(digits[0], "0", "ada").stat().st_size
+    full = Corrections(tmp_path, LABELS, max_bytes=size + 10)
+    for label in "1234":
+        path = full.add(digits[0], label, "ada")
+        assert files_of(tmp_path) == [f"{label}/{path.name}"]
+    with pytest.raises(DataError, match="is full"):
+        full.add(digits[1], "1", "ada")
+
+
+def test_a_picture_that_a_crash_left_under_two_labels_keeps_the_one_it_gets(digits, tmp_path):
+    path = Corrections(tmp_path, LABELS).add(digits[0], "7", "ada")
+    (tmp_path / "1").mkdir()
+    shutil.copy(path, tmp_path / "1")
+    assert Corrections(tmp_path, LABELS).add(digits[0], "7", "ada") == path
+    assert files_of(tmp_path) == [f"7/{path.name}"]
+
+
+def test_a_picture_that_could_not_be_written_wholly_has_no_name(digits, tmp_path, monkeypatch):
+    def fail(_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="no space left"):
+        Corrections(tmp_path, LABELS).add(digits[0], "0", "ada")
+    assert not list(tmp_path.glob("*/*"))
+
+
+def test_visitors_who_disagree_at_once_leave_one_picture(digits, tmp_path):
+    corrections = Corrections(tmp_path, LABELS)
+    with ThreadPoolExecutor(20) as threads:
+        list(threads.map(lambda number: corrections.add(digits[0], str(number % 10), f"v{number}"), range(200)))
+    assert len(files_of(tmp_path)) == 1
 
 
 def test_visitors_who_correct_at_once_lose_nothing(tmp_path):
