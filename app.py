@@ -50,7 +50,8 @@ CSS = """
 .pictures .grid-wrap { padding-top: 2rem; }
 .sheet .top-panel > button:last-child, .sheet .toolbar-wrap .right > button:not(:last-child) { display: none; }
 .sheet .toolbar-wrap { left: 0 !important; }
-.figures table { display: block; overflow-x: auto; white-space: nowrap; border: none; }
+.figures table { display: block; overflow-x: auto; border: none; font-size: 0.85rem; }
+.figures td { white-space: nowrap; }
 .answer h1 { font-size: 3rem; line-height: 1.1; margin: 0; overflow-wrap: anywhere; }
 """
 # an empty Sketchpad waits for its visitor to pick the brush, and swallows the first stroke; one with a layer does not.
@@ -111,16 +112,20 @@ SAYINGS = {
     "unreadable": ("I cannot read this as a digit.", "এটি অঙ্ক হিসেবে পড়া যাচ্ছে না।"),
     "unsure": ("I am not sure of every digit: {0}", "সব অঙ্ক নিয়ে নিশ্চিত নই: {0}"),
     "no_picture": (
-        "This file cannot be read; save it as PNG or JPEG.",
-        "ফাইলটি পড়া যাচ্ছে না; PNG বা JPEG হিসেবে দিন।",
+        "This file cannot be read; save it as PNG or JPEG of less than 100 megapixels.",
+        "ফাইলটি পড়া যাচ্ছে না; ১০০ মেগাপিক্সেলের ছোট PNG বা JPEG হিসেবে দিন।",
     ),
     "thanks": ("Thank you, kept as {0}.", "ধন্যবাদ, {0} হিসেবে রাখা হলো।"),
     "expired": ("That was too long ago: bring it again.", "অনেকক্ষণ হয়ে গেছে: ছবিটি আবার দিন।"),
     "no_consent": ("Nothing was kept: agree first.", "কিছুই রাখা হয়নি: আগে রাজি হতে হবে।"),
     "no_more": ("Nothing more is kept; what was sent stays.", "আর কিছু রাখা হবে না; যা পাঠানো হয়েছে তা থাকবে।"),
     "other_length": (
-        "The answer has {0} digits: write as many, or bring it again.",
-        "উত্তরে {0}টি অঙ্ক আছে: ততগুলোই লিখুন, নয়তো আবার দিন।",
+        "{0} digits were told apart: write as many, or bring them one by one.",
+        "{0}টি অঙ্ক আলাদা করা গেছে: ততগুলোই লিখুন, নয়তো একটি একটি করে দিন।",
+    ),
+    "changed": (
+        "The picture has changed: wait for its answer.",
+        "ছবিটি বদলেছে: নতুন উত্তরের জন্য অপেক্ষা করুন।",
     ),
 }
 USE = """
@@ -160,6 +165,14 @@ def in_words(answer: Answer | None, language: str, invitation: str) -> str:
     return say("either", language, *plausible) if len(plausible) == 2 else say("unreadable", language)
 
 
+def identity(brought: EditorValue | str | None) -> str:
+    """What tells a drawing, or the file of a picture, from every other one."""
+    if not isinstance(brought, dict):
+        return brought or ""
+    composite = brought["composite"]
+    return "" if composite is None else hashlib.sha256(composite.tobytes()).hexdigest()
+
+
 class Desk:
     """What the page asks for, event by event."""
 
@@ -174,12 +187,11 @@ class Desk:
         The canvas as it is now: its composite is transparent where nothing was drawn. One that was `seen` changes
         nothing: the canvas tells of the same drawing several times, and a correction may have begun meanwhile.
         """
-        composite = drawing and drawing["composite"]
-        digest = "" if composite is None else hashlib.sha256(composite.tobytes()).hexdigest()
-        if digest == seen:
+        now = identity(drawing)
+        if now == seen:
             return gr.skip()
-        answer = None if composite is None else self.answers(composite)
-        return digest, *self.show(answer, in_words(answer, language, "blank"))
+        answer = self.answers(drawing["composite"]) if now else None
+        return self.show(now, answer, in_words(answer, language, "blank"))
 
     def read_picture(self, picture: str | None, language: str) -> tuple:
         try:
@@ -187,13 +199,16 @@ class Desk:
             words = in_words(answer, language, "waiting")
         except UnreadableImageError as error:
             answer, words = None, str(error)
-        return gr.Image(answer and answer.figure, visible=answer is not None), *self.show(answer, words)
+        return gr.Image(answer and answer.figure, visible=answer is not None), *self.show(
+            identity(picture), answer, words
+        )
 
-    def show(self, answer: Answer | None, words: str) -> tuple:
-        """The updates of an answer column."""
+    def show(self, seen: str, answer: Answer | None, words: str) -> tuple:
+        """The updates of an answer column: what was seen, and what it says."""
         there = answer is not None and answer.text != ""
         is_number = there and len(answer.characters) > 1
         return (
+            seen,
             answer,
             words,
             gr.Label(answer.scores if there else None, visible=there),
@@ -218,6 +233,8 @@ class Desk:
 
     def consented(
         self,
+        brought: EditorValue | str | None,
+        seen: str,
         answer: Answer | None,
         label: str | None,
         number: str,
@@ -229,22 +246,42 @@ class Desk:
         truth = label or number
         if not truth:
             return gr.skip()
-        return self.correct(answer, truth, consent, language, request) if consent else say("no_more", language)
+        if not consent:
+            return say("no_more", language)
+        return self.correct(brought, seen, answer, truth, consent, language, request)
 
     def agree(
-        self, answer: Answer | None, consent: bool, language: str, request: gr.Request
+        self,
+        brought: EditorValue | str | None,
+        seen: str,
+        answer: Answer | None,
+        consent: bool,
+        language: str,
+        request: gr.Request,
     ) -> tuple[str | None, str, str]:
         """Says what the answer says, as a label or a number, so that it counts if the visitor agrees only later."""
         text = answer and answer.text
         label, number = (text, "") if answer is None or len(answer.characters) == 1 else (None, text)
-        return label, number, self.correct(answer, text, consent, language, request)
+        return label, number, self.correct(brought, seen, answer, text, consent, language, request)
 
     def correct(
-        self, answer: Answer | None, truth: str | None, consent: bool, language: str, request: gr.Request
+        self,
+        brought: EditorValue | str | None,
+        seen: str,
+        answer: Answer | None,
+        truth: str | None,
+        consent: bool,
+        language: str,
+        request: gr.Request,
     ) -> str:
-        """Keeps every character of an answer under its label, where the visitor has agreed."""
+        """
+        Keeps every character of an answer under its label, where the visitor has agreed; nothing where what was seen is
+        no longer what is there, and the next answer on its way.
+        """
         if answer is None:
             return say("expired", language)
+        if identity(brought) != seen:
+            return say("changed", language)
         if not truth:
             return ""
         if not consent:
@@ -271,14 +308,16 @@ class Desk:
             A row a picture: file, text with ? for what cannot be read, score in [0, 1], and why a picture could not be
             read; and the same as a CSV file.
         """
-        pictures = brought_pictures(files or [])
+        if not files:
+            raise gr.Error("There is no picture: choose some first.", print_exception=False)
+        pictures = brought_pictures(files)
         reading = NumberReader(batch_size=8, pipeline=self.answers.reader).read(pictures)
-        rows = list(progress.tqdm(reading, total=count_pictures(files or []), unit="pictures"))
+        rows = list(progress.tqdm(reading, total=count_pictures(files), unit="pictures"))
         table = pd.DataFrame(rows, columns=COLUMNS)
         with tempfile.TemporaryDirectory() as folder:  # Gradio takes a copy, which it deletes in time
             csv = Path(folder, "numbers.csv")
             table.to_csv(csv, index=False, encoding="utf-8-sig")  # by which Excel knows it
-            yield table, str(csv)
+            yield table.round({"score": 3}), str(csv)
 
     def read_number(self, picture: str) -> dict:
         """
@@ -324,10 +363,18 @@ QUIETLY = {"api_visibility": "private", "show_progress": "hidden"}  # parts of t
 
 
 def answer_column(
-    page: Page, desk: Desk, language: gr.Radio, invitation: str, figure: gr.Image | None = None
+    page: Page,
+    desk: Desk,
+    language: gr.Radio,
+    invitation: str,
+    brought: gr.Sketchpad | gr.Image,
+    figure: gr.Image | None = None,
 ) -> list[gr.blocks.Block]:
-    """The answer, with a figure under the words, and what can be done with it: the components that `show` fills."""
-    answer = gr.State(None, time_to_live=SECONDS_KEPT)
+    """
+    The answer to what was brought, with a figure under the words, and what can be done with it: the components that
+    `show` fills.
+    """
+    seen, answer = gr.State("", time_to_live=SECONDS_KEPT), gr.State(None, time_to_live=SECONDS_KEPT)
     words = gr.Markdown(say(invitation, "English"), elem_classes="answer")
     if figure:
         figure.render()
@@ -352,12 +399,13 @@ def answer_column(
             elem_classes="pictures",
         )
     why.expand(desk.explain, answer, reasons, api_visibility="private")
-    right.click(desk.agree, [answer, consent, language], [label, number, status], **QUIETLY)
-    label.input(desk.correct, [answer, label, consent, language], status, **QUIETLY)
-    consent.input(desk.consented, [answer, label, number, consent, language], status, **QUIETLY)
-    number.submit(desk.correct, [answer, number, consent, language], status, **QUIETLY)
+    answered = [brought, seen, answer]
+    right.click(desk.agree, [*answered, consent, language], [label, number, status], **QUIETLY)
+    label.input(desk.correct, [*answered, label, consent, language], status, **QUIETLY)
+    consent.input(desk.consented, [*answered, label, number, consent, language], status, **QUIETLY)
+    number.submit(desk.correct, [*answered, number, consent, language], status, **QUIETLY)
     language.change(lambda *now: in_words(*now, invitation), [answer, language], words, **QUIETLY)
-    return [answer, words, scores, looks, why, reasons, correct, consent, right, label, number, status]
+    return [seen, answer, words, scores, looks, why, reasons, correct, consent, right, label, number, status]
 
 
 def draw_tab(page: Page, desk: Desk, language: gr.Radio) -> None:
@@ -377,9 +425,9 @@ def draw_tab(page: Page, desk: Desk, language: gr.Radio) -> None:
             )
             clear = page.add(gr.Button, texts={"value": "clear"})
         with gr.Column():
-            shown = answer_column(page, desk, language, "blank")
-    seen = gr.State("", time_to_live=SECONDS_KEPT)
-    canvas.change(desk.read_drawing, [canvas, seen, language], [seen, *shown], trigger_mode="always_last", **QUIETLY)
+            shown = answer_column(page, desk, language, "blank", canvas)
+    seen = shown[0]
+    canvas.change(desk.read_drawing, [canvas, seen, language], shown, trigger_mode="always_last", **QUIETLY)
     clear.click(lambda: BLANK_SHEET, None, canvas, **QUIETLY)
 
 
@@ -399,10 +447,16 @@ def upload_tab(page: Page, desk: Desk, language: gr.Radio, examples: list[str]) 
                 gr.Image, texts=found, visible=False, buttons=["fullscreen"], height=CANVAS_SIDE, render=False
             )
         with gr.Column():
-            shown = answer_column(page, desk, language, "waiting", figure)
+            shown = answer_column(page, desk, language, "waiting", picture, figure)
     # gr.Examples would do, but for its thumbnails, which have no name that a screen reader could say
     samples = page.add(
-        gr.Gallery, examples, texts={"label": "examples"}, buttons=[], allow_preview=False, elem_classes="pictures"
+        gr.Gallery,
+        examples,
+        texts={"label": "examples"},
+        buttons=[],
+        allow_preview=False,
+        elem_classes="pictures",
+        object_fit="contain",
     )
 
     def choose(event: gr.SelectData) -> str:
@@ -411,7 +465,7 @@ def upload_tab(page: Page, desk: Desk, language: gr.Radio, examples: list[str]) 
     samples.select(choose, None, picture, **QUIETLY)
     reading = picture.change(desk.read_picture, [picture, language], [figure, *shown], **QUIETLY)
     # gr.Image opens the file before the reader sees it, so a damaged one fails outside our code
-    reading.failure(lambda language: say("no_picture", language), language, shown[1], **QUIETLY)
+    reading.failure(lambda language: say("no_picture", language), language, shown[2], **QUIETLY)
 
 
 def batch_tab(page: Page, desk: Desk) -> None:
@@ -424,15 +478,18 @@ def batch_tab(page: Page, desk: Desk) -> None:
         gr.Dataframe,
         texts={"label": "table"},
         headers=COLUMNS,
-        column_widths=["28%", "22%", "22%", "28%"],
+        column_widths=["34%", "20%", "18%", "28%"],
         interactive=False,
         wrap=True,
         visible=False,
     )
     reading = read.click(desk.read_batch, files, [table, csv], api_name="read_batch")
-    reading.success(
-        lambda: (gr.Dataframe(visible=True), gr.DownloadButton(visible=True)), None, [table, csv], **QUIETLY
-    )
+
+    def show(is_there: bool) -> tuple:
+        return gr.Dataframe(visible=is_there), gr.DownloadButton(visible=is_there)
+
+    reading.success(lambda: show(True), None, [table, csv], **QUIETLY)
+    files.clear(lambda: show(False), None, [table, csv], **QUIETLY)
 
 
 def about_tab(page: Page, name: str, revision: str | None) -> None:
@@ -479,7 +536,7 @@ def build_app(desk: Desk, examples: list[str], name: str = PRETRAINED, revision:
         with page.add(gr.Tab, texts={"label": "about"}):
             about_tab(page, name, revision)
         # an endpoint without a place on the page
-        picture, reading = gr.File(visible=False), gr.JSON(visible=False)
+        picture, reading = gr.File(visible=False, label="picture"), gr.JSON(visible=False, label="reading")
         gr.Button(visible=False).click(desk.read_number, picture, reading, api_name="read_number")
         language.change(page.in_language, language, [block for block, _ in page.texts], **QUIETLY)
         app.load(language_of, None, language, **QUIETLY)

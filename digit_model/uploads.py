@@ -32,17 +32,23 @@ Brought = str | BytesIO | Image.Image | UnreadableImageError
 def brought_pictures(paths: list[str]) -> Iterator[tuple[str, Brought]]:
     """
     Names and pictures: files as they are, those in archives as bytes, one at a time; of a file of several pages, each
-    page. What is refused comes with its reason in place of a picture.
+    page. What is refused comes with its reason in place of a picture. Beside other files, what is in an archive is
+    named with it.
     """
     left = MAX_PICTURES
     for path in paths:
         loose = ((Path(page).name, page) for page in pages_of(path))
-        for name, picture in _members(Path(path)) if zipfile.is_zipfile(path) else loose:
+        packed = _members(Path(path), f"{Path(path).name}/" if len(paths) > 1 else "")
+        for name, picture in packed if _is_archive(path) else loose:
             if left == 0:
                 yield name, UnreadableImageError(f"{MAX_PICTURES:,} pictures were read; bring the others another time.")
                 return
             yield name, picture
             left -= 1
+
+
+def _is_archive(path: str) -> bool:
+    return zipfile.is_zipfile(path) or Path(path).suffix.lower() == ".zip"  # or it is a damaged one
 
 
 def count_pictures(paths: list[str]) -> int:
@@ -58,7 +64,7 @@ def _count(path: str) -> int:
         return len(pages_of(path))
 
 
-def _members(path: Path) -> Iterator[tuple[str, Brought]]:
+def _members(path: Path, prefix: str) -> Iterator[tuple[str, Brought]]:
     try:
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.infolist() if _is_content(member)]
@@ -68,7 +74,7 @@ def _members(path: Path) -> Iterator[tuple[str, Brought]]:
             if not members:
                 yield path.name, UnreadableImageError(f"{path.name} holds no pictures.")
             for member in members:
-                name = name_of(member)  # with its folders: there may be a 1.png in each
+                name = prefix + name_of(member)  # with its folders: there may be a 1.png in each
                 if member.file_size > MAX_MEMBER_BYTES:
                     yield name, UnreadableImageError(f"{name} has more than {MAX_MEMBER_BYTES >> 20} MB.")
                 else:

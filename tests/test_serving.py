@@ -137,7 +137,7 @@ def test_a_number_and_a_batch_are_read_by_name(app, digits, tmp_path):
     assert reading["text"] == "42" and len(reading["digits"]) == 2
     files = [handle_file(str(tmp_path / name)) for name in ("one.png", "scans.zip")]
     table, csv = client.predict(files, api_name="/read_batch")
-    assert [row[:2] for row in table["data"]] == [["one.png", "42"], ["two.png", "467"]]
+    assert [row[:2] for row in table["data"]] == [["one.png", "42"], ["scans.zip/two.png", "467"]]
     assert Path(csv).read_text(encoding="utf-8-sig").splitlines()[0] == "file,text,score,error"
 
 
@@ -195,11 +195,23 @@ def test_only_an_answer_that_was_given_can_be_called_right(desk, digits, tmp_pat
 
 def test_a_correction_with_one_unknown_label_keeps_no_character(desk, digits, tmp_path):
     page_of(digits, "42").save(tmp_path / "number.png")
-    answer, visitor = desk.answers(str(tmp_path / "number.png")), SimpleNamespace(session_hash="somebody")
-    assert "'x' is none of the labels" in desk.correct(answer, "4x", True, "English", visitor)
+    seen, visitor = str(tmp_path / "number.png"), SimpleNamespace(session_hash="somebody")
+    answer = desk.answers(seen)
+    assert "'x' is none of the labels" in desk.correct(seen, seen, answer, "4x", True, "English", visitor)
     assert not list(desk.corrections.folder.rglob("*.png"))
-    assert desk.correct(answer, "42", True, "English", visitor) == "Thank you, kept as 42."
+    assert desk.correct(seen, seen, answer, "42", True, "English", visitor) == "Thank you, kept as 42."
     assert len(list(desk.corrections.folder.rglob("*.png"))) == 2
+
+
+def test_an_answer_to_what_is_no_longer_there_cannot_be_corrected(desk, digits, tmp_path):
+    page_of(digits, "7").save(tmp_path / "seen.png")
+    seen, visitor = str(tmp_path / "seen.png"), SimpleNamespace(session_hash="somebody")
+    before = list(desk.corrections.folder.rglob("*.png"))
+    drawn = {"composite": Image.new("RGBA", (20, 20))}
+    for brought in ("other.png", drawn, None):
+        said = desk.correct(brought, seen, desk.answers(seen), "3", True, "English", visitor)
+        assert said == "The picture has changed: wait for its answer."
+    assert list(desk.corrections.folder.rglob("*.png")) == before
 
 
 @pytest.mark.slow

@@ -47,7 +47,8 @@ def test_files_and_members_come_in_order_by_their_names(archive, digits, tmp_pat
         }
     )
     brought = list(brought_pictures([str(tmp_path / "one.png"), scans]))
-    assert [name for name, _ in brought] == ["one.png", "a/2.png", "b/3.png"]
+    assert [name for name, _ in brought] == ["one.png", "scans.zip/a/2.png", "scans.zip/b/3.png"]
+    assert [name for name, _ in brought_pictures([scans])] == ["a/2.png", "b/3.png"]
     assert brought[1][1].getvalue() == png(scan(digits[2]))
 
 
@@ -126,6 +127,10 @@ def test_a_damaged_archive_and_an_empty_one_say_so(archive, tmp_path):
     (tmp_path / "scans.zip").write_bytes(content)
     assert "1.png cannot be unpacked" in sentences(brought_pictures([path]))[0]
     assert sentences(brought_pictures([archive({}, "empty.zip")])) == ["empty.zip holds no pictures."]
+    (tmp_path / "cut.zip").write_bytes(content[:100])
+    assert sentences(brought_pictures([str(tmp_path / "cut.zip")])) == [
+        "cut.zip cannot be unpacked (File is not a zip file)."
+    ]
 
 
 def test_a_damaged_member_leaves_the_others(archive, digits, tmp_path):
