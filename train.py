@@ -215,6 +215,12 @@ class DigitTrainingArguments(TrainingArguments):
         for name, reason in UNFIT_FLAGS.items():
             if getattr(self, name) != self.__dataclass_fields__[name].default:
                 raise ValueError(f"--{name} does not fit this model ({reason}): leave it out.")
+        if self.muon:
+            for name in ("optim", "optim_args", "adam_beta1", "adam_beta2", "adam_epsilon"):
+                if getattr(self, name) != self.__dataclass_fields__[name].default:
+                    raise ValueError(f"--{name} does not change Muon: pass --no_muon too.")
+        if self.hyperparameter_search and int(os.environ.get("WORLD_SIZE", 1)) > 1:
+            raise ValueError("--hyperparameter_search is for one process: search first, and pass what was found.")
         if self.hyperparameter_search and not is_optuna_available():
             raise ValueError("--hyperparameter_search needs Optuna: pip install optuna.")
         if self.early_stopping:
@@ -322,7 +328,7 @@ def find_checkpoint(args: DigitTrainingArguments) -> str | None:
         if not Path(named, "trainer_state.json").exists():
             raise CheckpointError(f"There is no whole checkpoint of a run at {named}; name a checkpoint-<step> folder.")
         return named
-    whole = [path.parent for path in Path(args.output_dir).glob("checkpoint-*/trainer_state.json")]
+    whole = [path.parent for path in Path(args.output_dir).glob("checkpoint-[0-9]*/trainer_state.json")]
     is_finished = Path(args.output_dir, "model.safetensors").exists()
     if named is None and (whole or is_finished):
         raise CheckpointError(

@@ -97,24 +97,26 @@ def numbers(data_args: DataArguments, args: NumbersArguments) -> None:
     print(f"Numbers: {', '.join(f'{args.output_dir}/{kind}' for kind in ('apart', 'touching', 'forms'))}")
 
 
-def nothing(data_args: DataArguments, args: NothingArguments) -> None:
+def nothing(args: NothingArguments) -> None:
     """Writes pictures of blank paper, noise and scribbles, a folder of each."""
     write_nothing(args.count, Path(args.output_dir), args.seed)
     print(f"Pictures: {', '.join(f'{args.output_dir}/{kind}' for kind in KINDS)}")
 
 
 COMMANDS = {
-    "pages": (pages, PagesArguments),
-    "numbers": (numbers, NumbersArguments),
-    "nothing": (nothing, NothingArguments),
+    "pages": (pages, [DataArguments, PagesArguments]),
+    "numbers": (numbers, [DataArguments, NumbersArguments]),
+    "nothing": (nothing, [NothingArguments]),
 }
 
 
 def main() -> None:
-    command, arguments = COMMANDS.get(sys.argv[1] if len(sys.argv) > 1 else "", (prepare, CommandArguments))
+    command, arguments = COMMANDS.get(
+        sys.argv[1] if len(sys.argv) > 1 else "", (prepare, [DataArguments, CommandArguments])
+    )
     if command is not prepare:
         del sys.argv[1]
-    parser = HfArgumentParser((DataArguments, arguments), prog="python -m data_prep", description=__doc__)
+    parser = HfArgumentParser(arguments, prog="python -m data_prep", description=__doc__)
     try:
         command(*parser.parse_args_into_dataclasses())
     except ValueError as error:  # a DataError, or a flag that is unknown or out of range

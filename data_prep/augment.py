@@ -22,7 +22,8 @@ class Augmentation:
         rotation: Degrees.
         shear: Horizontal pixels per vertical pixel: the slant of a hand.
         elastic: Pixels that a point of the warp moves (Simard et al., 2003, "Best Practices for Convolutional Neural
-            Networks Applied to Visual Document Analysis"); the field is drawn on a 5x5 lattice and interpolated.
+            Networks Applied to Visual Document Analysis"); the field is drawn on a 5x5 lattice and interpolated, which
+            may overshoot by a half.
         stroke: How much of one 3x3 dilation (thicker) or erosion (thinner) is blended in.
     """
 

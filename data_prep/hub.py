@@ -39,7 +39,7 @@ def dataset_card(dataset: DatasetDict, args: DataArguments) -> DatasetCard:
 {sources}. {equal} is here twice.
 
 Columns: `image`, `label`, `source`, and `writer` (empty where unknown). Where a source knows several writers, none of
-its validation split is in the training split. The test split {test}.
+its validation split is in the training split, unless one of them wrote nearly all. The test split {test}.
 
 ```
 {count_table(dataset).to_string()}

@@ -66,7 +66,7 @@ def read(args: argparse.Namespace) -> None:
     load_checkpoint(args.model)  # so that a missing one is said before any process starts
     reader = NumberReader(args.model, args.device, args.batch_size, backend=args.backend)
     files_left = files[there:]
-    processes = args.num_proc or default_processes(files_left, args.device)
+    processes = args.num_proc or default_processes(files_left, reader.device)
     if processes > 1:
         rows = read_in_processes(reader, files_left, processes)
     else:

@@ -254,10 +254,10 @@ class DigitImageProcessor(PilBackend):
         return SHRINK_UP_TO * max(self.size["height"], self.size["width"])
 
     def process_image(self, image: Image.Image | np.ndarray | torch.Tensor, **kwargs) -> Image.Image:
-        if not isinstance(image, Image.Image):
-            image = _array_to_image(np.asarray(image))
         try:
-            return flatten(image)
+            return flatten(image if isinstance(image, Image.Image) else _array_to_image(_to_array(image)))
+        except UnreadableImageError:
+            raise
         except DAMAGE as error:
             raise UnreadableImageError(_damaged("The picture", error)) from None
 
@@ -295,6 +295,13 @@ class DigitImageProcessor(PilBackend):
         page = Image.new("L", (width, height), int(np.median(_border(image))))
         page.paste(image, ((width - fitted[0]) // 2, (height - fitted[1]) // 2))
         return page
+
+
+def _to_array(image: np.ndarray | torch.Tensor) -> np.ndarray:
+    if isinstance(image, torch.Tensor):
+        image = image.detach().cpu()
+        image = image.float() if image.is_floating_point() else image  # numpy has no bfloat16
+    return np.asarray(image)
 
 
 def _border(image: Image.Image) -> np.ndarray:

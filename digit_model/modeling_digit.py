@@ -12,7 +12,7 @@ from transformers.modeling_outputs import ModelOutput
 from .characters_digit import character_loss, cut_out
 from .configuration_digit import DigitConfig
 from .frame_digit import DigitFrame
-from .pipeline_digit import PIPELINES
+from .pipeline_digit import PIPELINES, SURE_SCORE
 
 NO_LABEL = -1
 """Label of a picture that shows none of the labels: the model is trained to give all of them the same score."""
@@ -25,9 +25,6 @@ CHARACTER_WEIGHT = 0.01
 
 TEACHERS_SHARE = 0.8
 """Of the labels' loss, in [0, 1], that is made up by what teachers answer, where there are any."""
-
-SURE_SCORE = 0.99
-"""Top score of a page, in [0, 1], below which it is looked at again at other sizes."""
 
 _CENTRE_PRIOR = 0.02  # share of the pixels that an untrained network takes for the centre of a character
 
@@ -304,7 +301,7 @@ class DigitForImageClassification(DigitPreTrainedModel):
                 if teachers:
                     loss = loss.lerp(_teachers_loss(outputs, labels, frames, teachers), TEACHERS_SHARE)
                 losses.append(loss)
-            if pixel_values is not None and not self.training:
+            if pixel_values is not None and ink_targets is None and not self.training:
                 frames, logits = self._look_again(pixel_values, frames, logits)
         output = DigitOutput(loss=sum(losses) if losses else None, logits=logits, frames=frames)
         return output if return_dict or (return_dict is None and self.config.return_dict) else output.to_tuple()

@@ -43,6 +43,7 @@ class NumberReader:
 
     Raises:
         CheckpointError: If ONNX Runtime is asked for and not installed.
+        ReaderError: If it is to read on something else than the CPU.
     """
 
     def __init__(
@@ -57,6 +58,9 @@ class NumberReader:
         self._pipeline = pipeline
         if backend == "onnx":
             need("onnx", "onnxscript", "onnxruntime")
+            if device not in (None, "cpu"):
+                raise ReaderError(f"ONNX Runtime reads on the CPU, not on {device}: leave --device out.")
+            self.device = "cpu"
 
     def __getstate__(self) -> dict:
         """Other processes load the model themselves."""
@@ -70,10 +74,8 @@ class NumberReader:
     def pipeline(self) -> NumberReadingPipeline:
         if self._pipeline is None:
             model, processor = load_checkpoint(self.model)
-            device = self.device
-            if self.backend == "onnx":
-                model, device = on_onnx_runtime(model), "cpu"
-            self._pipeline = NumberReadingPipeline(model=model, image_processor=processor, device=device)
+            model = on_onnx_runtime(model) if self.backend == "onnx" else model
+            self._pipeline = NumberReadingPipeline(model=model, image_processor=processor, device=self.device)
         return self._pipeline
 
     def __call__(self, batch: dict[str, list]) -> dict[str, list]:
@@ -218,5 +220,6 @@ def trim_table(path: Path, files: list[str]) -> list[dict]:
     is_begun = ",".join(COLUMNS).startswith(content.decode("utf-8", "replace"))
     if not (table.fieldnames == COLUMNS or is_begun) or [row["file"] for row in rows] != files[: len(rows)]:
         raise ReaderError(f"{path} has rows of other pictures; name another file, or the same pictures again.")
-    path.write_bytes(whole + ending if rows else b"")
+    with path.open("r+b") as table_file:  # it may be the only copy, and the disk full
+        table_file.truncate(len(whole + ending) if rows else 0)
     return rows

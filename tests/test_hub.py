@@ -216,13 +216,14 @@ rows.select(range(30)).push_to_hub("me/hands", "few")
     assert done.returncode == 1 and "Traceback" not in done.stderr and "name it as me/hands:CONFIG" in done.stderr
 
 
-def test_the_readmes_line_publishes_the_space(hub, user):
+def test_the_readmes_line_publishes_the_space_and_nothing_of_its_owner(hub, user):
     (line,) = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("hf upload ")]
     done = user("-c", "from huggingface_hub.cli.hf import main; main()", *shlex.split(line)[1:])
     assert done.returncode == 0, done.stderr
     files = hub.files("me/digits", "space")
     assert {"app.py", "README.md", "requirements.txt", "digit_model/pretrained/model.safetensors"} <= set(files)
-    assert not any(name.startswith((".venv/", ".git/", "runs/", "corrections/")) for name in files)
+    needed = {"app.py", "README.md", "requirements.txt", "digit_model", "data_prep", "tests", ".github"}
+    assert {name.partition("/")[0] for name in files} - {".gitattributes"} == needed
 
 
 def test_corrections_reach_the_hub_and_move_there_with_their_label(hub, user, digits, tmp_path):

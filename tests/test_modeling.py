@@ -8,7 +8,8 @@ from transformers.utils import find_labels
 
 from digit_model import DigitConfig, DigitForImageClassification, DigitImageProcessor, load_checkpoint
 from digit_model.frame_digit import DigitFrame
-from digit_model.modeling_digit import NO_LABEL, SURE_SCORE, DigitConvLayer
+from digit_model.modeling_digit import NO_LABEL, DigitConvLayer
+from digit_model.pipeline_digit import SURE_SCORE
 
 processor = DigitImageProcessor()
 

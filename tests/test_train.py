@@ -194,11 +194,11 @@ def inputs(trainer) -> dict[str, torch.Tensor]:
     return {name: part.float() / 255 if name != "labels" else part for name, part in parts.items()}
 
 
-@pytest.mark.parametrize("trainer", [{"bf16": True, "max_steps": 1, "warmup_steps": 0}], indirect=True)
 def test_pictures_can_be_loaded_by_processes_that_start_anew(trainer):
     assert pickle.loads(pickle.dumps(trainer.data_collator)) is trainer.data_collator
 
 
+@pytest.mark.parametrize("trainer", [{"bf16": True, "max_steps": 1, "warmup_steps": 0}], indirect=True)
 def test_a_step_in_bfloat16_learns(trainer):
     before = {name: weight.clone() for name, weight in trainer.model.named_parameters()}
     assert 0 < trainer.train().training_loss < 100

@@ -130,6 +130,9 @@ def test_the_mean_of_before_and_after_can_be_kept_and_what_is_frozen_stays(tmp_p
             assert torch.allclose(mean[name], (before[name] + after[name]) / 2, atol=1e-5)
         elif not name.startswith("classifier"):
             assert mean[name].equal(before[name])
+        elif name.endswith(("running_mean", "running_var")):  # measured anew, neither a mean nor where it began
+            at_first = float(name.endswith("running_var"))
+            assert not mean[name].eq(at_first).any() and not mean[name].equal((before[name] + after[name]) / 2)
 
 
 @pytest.mark.slow
@@ -165,6 +168,8 @@ def test_tensorboard_shows_curves_pages_with_their_ink_and_confusion_matrices(tm
         (["--seeds", "1", "2", "--resume_from_checkpoint", "runs/digit/checkpoint-1"], "from their own checkpoints"),
         (["--pages_per_step", "0"], "take 1 or more"),
         (["--strips_share", "2"], "a number from 0 to 1"),
+        (["--optim", "sgd"], "--optim does not change Muon: pass --no_muon"),
+        (["--adam_beta1", "0.5"], "--adam_beta1 does not change Muon"),
         (["--prediction_loss_only"], "--prediction_loss_only does not fit this model"),
         (["--dataloader_drop_last"], "every validation picture counts"),
         (["--do_train", "False"], "evaluate measures without training"),

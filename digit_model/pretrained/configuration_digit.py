@@ -110,11 +110,13 @@ class DigitConfig(PreTrainedConfig):
                 raise ValueError(f"{names} must name the same stages, got {widths} and {depths}")
             if min(widths + depths) < 1:
                 raise ValueError(f"{names} must be positive, got {widths} and {depths}")
-        if self.image_size % 32 or self.image_size % 2 ** len(self.ink_depths):
-            raise ValueError(
-                f"image_size must be a multiple of 32 and of 2 to the power of the ink network's stages, got "
-                f"{self.image_size} with {len(self.ink_depths)} stages"
-            )
+        if self.image_size % 32:
+            raise ValueError(f"image_size must be a multiple of 32, got {self.image_size}")
+        for part, depths, side in (("ink", self.ink_depths, 32), ("character", self.character_depths, 16)):
+            if 2 ** len(depths) > side:
+                raise ValueError(
+                    f"{part}_depths has {len(depths)} stages, and its pages are multiples of {side} pixels"
+                )
         if self.frame_size >> (len(self.depths) - 1) == 0:
             raise ValueError(f"{len(self.depths)} stages halve a frame of {self.frame_size} pixels to nothing")
 

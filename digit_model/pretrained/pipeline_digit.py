@@ -17,7 +17,8 @@ from .voting_digit import vote
 UNREADABLE = "?"
 """Stands in a text for a sign that the model will not stand behind."""
 
-_SURE_SCORE = 0.99  # of a character's likeliest label, below which its picture is looked at again at other sizes
+SURE_SCORE = 0.99
+"""Score of the likeliest label, in [0, 1], below which a page or a number is looked at again at other sizes."""
 
 
 class _QuickPipeline(Pipeline):
@@ -84,7 +85,7 @@ class NumberReadingPipeline(_QuickPipeline):
     def _forward(self, model_inputs):
         pictures = [Image.fromarray(np.asarray(picture.cpu())) for picture in _unnested(model_inputs["pictures"])]
         readings = self._read(pictures)
-        unsure = [index for index, (_, scores) in enumerate(readings) if (scores.amax(-1) < _SURE_SCORE).any()]
+        unsure = [index for index, (_, scores) in enumerate(readings) if (scores.amax(-1) < SURE_SCORE).any()]
         if unsure:
             looks = [self._read([pictures[i] for i in unsure], scale) for scale in self.model.config.look_scales]
             for index, *again in zip(unsure, *looks):
@@ -117,10 +118,10 @@ class NumberReadingPipeline(_QuickPipeline):
         return {"text": text, "score": float(certainty.prod()), "digits": digits} | seen
 
     def _digit(self, box: list[int], scores: torch.Tensor, top_k: int) -> dict:
-        best = scores.topk(min(top_k, len(scores)))
+        best = scores.topk(min(max(top_k, 1), len(scores)))
         names = [self.model.config.id2label[index] for index in best.indices.tolist()]
         top = [{"label": name, "score": score} for name, score in zip(names, best.values.tolist())]
-        return {**top[0], "box": dict(zip(("xmin", "ymin", "xmax", "ymax"), box)), "top": top}
+        return {**top[0], "box": dict(zip(("xmin", "ymin", "xmax", "ymax"), box)), "top": top[:top_k]}
 
 
 def signs_of(reading: dict) -> list[str]:
