@@ -25,6 +25,7 @@ from typing import NamedTuple
 import datasets
 import torch
 from huggingface_hub.utils import httpx, validate_repo_id
+from safetensors import SafetensorError
 from transformers import (
     BaseImageProcessor,
     HfArgumentParser,
@@ -202,8 +203,14 @@ class DigitTrainingArguments(TrainingArguments):
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("--seeds names one twice: each is a run of its own.")
         batches = (self.per_device_train_batch_size, self.per_device_eval_batch_size)
-        if min(*batches, max(self.num_train_epochs, self.max_steps), self.learning_rate) <= 0:
-            raise ValueError("Batch sizes, the length of a run and --learning_rate must be above 0.")
+        if min(*batches, self.gradient_accumulation_steps, max(self.num_train_epochs, self.max_steps)) <= 0:
+            raise ValueError("Batch sizes and the length of a run must be above 0.")
+        if not 0 < self.learning_rate < float("inf"):
+            raise ValueError(f"--learning_rate must be above 0, and a number, got {self.learning_rate}.")
+        if not 0 <= self.label_smoothing_factor < 1:
+            raise ValueError(f"--label_smoothing_factor must lie in [0, 1), got {self.label_smoothing_factor}.")
+        if not all(0 <= seed < 2**32 for seed in (self.seed, *self.seeds)):
+            raise ValueError("A seed is a whole number from 0 to 4,294,967,295.")
         if min(self.early_stopping, self.hyperparameter_search) < 0:
             raise ValueError("--early_stopping and --hyperparameter_search take 0, for none, or more.")
         if self.hub_model_id:
@@ -337,6 +344,8 @@ def find_checkpoint(args: DigitTrainingArguments) -> str | None:
         )
     if is_finished and not whole:
         raise CheckpointError(f"{args.output_dir} holds a model without its checkpoints: pass another --output_dir.")
+    if named and not whole:
+        args.say(f"There is no checkpoint in {args.output_dir}: the run begins anew.")
     return str(max(whole, key=lambda path: int(path.name.split("-")[1]))) if whole else None
 
 
@@ -454,6 +463,8 @@ def train(
     pages = Pages(size=model.config.image_size)
     data = prepare(data_args, dataset, processor, pages)
     metric = (args.metric_for_best_model or "loss").removeprefix("eval_")
+    if metric.endswith("ece"):
+        args.greater_is_better = False  # transformers takes everything but a loss for better the higher it is
     last_source = list(data.splits["validation"])[-1]  # the synthetic pages, if there are any
     is_of_a_source = metric.startswith(tuple(f"{source}_" for source in data.splits["validation"]))
     args.metric_for_best_model = f"eval_{metric if is_of_a_source else f'{last_source}_{metric}'}"
@@ -529,7 +540,7 @@ def main() -> None:
         sys.exit(f"error: {error}")
     except ImportError as error:  # what a flag of transformers needs beside what is installed
         sys.exit(f"error: {first_line(error)}")
-    except (OSError, httpx.HTTPError) as error:  # no network, no token, a full disk
+    except (OSError, SafetensorError, httpx.HTTPError) as error:  # no network, no token, a full disk
         sys.exit(f"error: {first_line(error)}.{kept_in(arguments[-1].output_dir)}")
     except KeyboardInterrupt:
         sys.exit(f"Stopped.{kept_in(arguments[-1].output_dir)}")

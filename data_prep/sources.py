@@ -101,7 +101,7 @@ def _file_entry(name: str, size: int, read: Callable[[], bytes]) -> Iterator[Ent
     is_hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
     if not is_hidden and path.name != "Thumbs.db":  # file managers leave these
         label = unicodedata.normalize("NFC", path.parent.name)  # a Mac writes é as e and an accent
-        split = "test" if "test" in path.parts[:-2] else "train"
+        split = "test" if "test" in map(str.lower, path.parts[:-2]) else "train"
         yield Entry(name, label, _writer_of(path.name, path.parent.name), split, size, read)
 
 

@@ -58,6 +58,10 @@ def read(args: argparse.Namespace) -> None:
         raise ReaderError("--resume goes on after the rows of a file: name it with --csv.")
     if target and target.is_dir():
         raise ReaderError(f"{target} is a folder: name a file in it for the rows.")
+    if target and target.exists() and not target.is_file():
+        raise ReaderError(f"{target} is no file for rows: leave --csv out, and send what is printed there.")
+    if target and not target.absolute().parent.is_dir():
+        raise ReaderError(f"There is no folder for {target}: make it first, or name another file.")
     if target and target.exists() and not args.resume:
         raise ReaderError(f"{target} exists: pass --resume to go on after its rows, or name another file.")
     rows_there = trim_table(target, files) if target else []
@@ -102,8 +106,10 @@ def evaluate(args: argparse.Namespace) -> None:
     """Measures a model on labelled pictures, dataset by dataset."""
     if args.update_card and not Path(args.model, "results.json").exists():
         raise CheckpointError(f"{args.model} has no results.json to add to; name a folder that train.py has written.")
-    if args.json and not Path(args.json).absolute().parent.is_dir():
-        raise DatasetError(f"There is no folder for {args.json}: make it first, or name another file.")
+    if args.json and (Path(args.json).is_dir() or not Path(args.json).absolute().parent.is_dir()):
+        raise DatasetError(f"{args.json} cannot be a file: make its folder first, or name another file.")
+    if args.report:
+        Path(args.report).mkdir(parents=True, exist_ok=True)  # before anything is measured for it
     model, processor = load_checkpoint(args.model)
     reader = PIPELINES[args.task](model=model, image_processor=processor, device=args.device)
     task, measured, names = TASKS[args.task], {}, [_name_of(dataset) for dataset in args.datasets]

@@ -13,8 +13,11 @@ def find_pictures(places: list[str]) -> list[str]:
     Files as they are, and every picture in folders and those within, by name; of a file of several pages, each page.
 
     Raises:
-        ReaderError: If a folder has no picture. A file that does not exist is kept, and becomes a row with its error.
+        ReaderError: If a name is empty, or a folder has no picture. A file that does not exist is kept, and becomes a
+            row with its error.
     """
+    if "" in places:
+        raise ReaderError("One of the names is empty, as of a variable that is not set: name a picture or a folder.")
     found = []
     for place in map(Path, places):
         if place.is_dir():

@@ -123,7 +123,7 @@ def _load(path: Path) -> DatasetDict:
 
 def _load_folder(folder: Path) -> DatasetDict:
     """The splits of a folder; `datasets` would take test_1.png for all that there is to a test split."""
-    inside, metadata = {each.name: each for each in _visible(folder) if each.is_dir()}, _metadata_of(folder)
+    inside, metadata = {each.name.lower(): each for each in _visible(folder) if each.is_dir()}, _metadata_of(folder)
     if inside and set(inside) <= {"train", "validation", "test"} and not metadata:
         return DatasetDict({split: _load_split(each) for split, each in inside.items()})
     if not metadata and any(folder.rglob("metadata.*")):

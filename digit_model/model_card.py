@@ -133,10 +133,10 @@ picture shows no character, or one that could be several. A page without ink giv
 {_numbers(results)}\
 The validation pictures were held out of the training data, by writer where the writers are known and none of them wrote
 nearly all; "pages" are synthetic photos of the held-out digits. "answered" are those whose score reaches the threshold.
-It was set on {calibration["n"]:,} pictures that show none of the labels: letters, symbols and scribbles that the program
-draws and, with --not_digits, pictures of the user's. At most one in a hundred of either reaches it. The temperature of the scores,
-{calibration["temperature"]:.3f}, was fitted on the validation pictures. Every run reads the test split once, at its
-end.
+It was set on {calibration["n"]:,} pictures that show none of the labels: letters, symbols and scribbles that are
+drawn and, with --not_digits, pictures of the user's. At most one in a hundred of either reaches it. The temperature of
+the scores, {calibration["temperature"]:.3f}, was fitted on the validation pictures. Every run reads the test split
+once, at its end.
 
 Recall of each label:
 

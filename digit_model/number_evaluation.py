@@ -11,6 +11,9 @@ from .evaluation import accuracy_interval, expected_calibration_error, percent
 from .labelled_pictures import open_labelled
 from .pipeline_digit import UNREADABLE, signs_of
 
+SEPARATORS = " .,-="
+"""What a number may be written with, and is no part of its reading: none counts as missing where a label has it."""
+
 
 def best_text(reading: dict, labels: list[str] | None = None) -> str:
     """The text of a reading with these labels, or the best guesses, as if the model would stand behind all of them."""
@@ -23,8 +26,9 @@ def read_numbers(reader: Pipeline, rows: Dataset, batch_size: int = 32) -> pd.Da
     Reads pictures, as `load_labelled` gives them, through `pipeline("number-reading")`.
 
     Returns:
-        A row a picture: `file`, `label`, `error` (why a picture could not be read, else ""), `text`, `score`, `best`
-        (the text with the best guess in place of every `?`) and `reading`, all that the pipeline gives.
+        A row a picture: `file`, `label` (without `SEPARATORS` that are none of the model's labels), `error` (why a
+        picture could not be read, else ""), `text`, `score`, `best` (the text with the best guess in place of every
+        `?`) and `reading`, all that the pipeline gives.
 
     Raises:
         DatasetError: If none of them can be read.
@@ -32,6 +36,8 @@ def read_numbers(reader: Pipeline, rows: Dataset, batch_size: int = 32) -> pd.Da
     described = []
     readings = list(reader(open_labelled(rows, described), batch_size=batch_size))
     table = pd.DataFrame(described)
+    left_out = set(SEPARATORS).difference(*reader.model.config.id2label.values())
+    table["label"] = table["label"].str.translate(str.maketrans("", "", "".join(left_out)))
     if not readings:
         raise DatasetError(f"None of the {len(rows)} pictures can be read: {table['error'].iloc[0]}")
     is_readable = table["error"] == ""

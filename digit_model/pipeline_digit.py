@@ -31,7 +31,8 @@ class _QuickPipeline(Pipeline):
     def __call__(self, inputs=None, **kwargs):
         # of anything but a list, transformers would read the first picture only, as of a column of a dataset
         is_fine = isinstance(inputs, (list, Dataset, GeneratorType)) or is_one_picture(inputs)
-        return super().__call__(inputs if is_fine else list(inputs), **kwargs)
+        inputs = inputs if is_fine else list(inputs)
+        return super().__call__(inputs, **kwargs) if not isinstance(inputs, list) or inputs else []
 
     def get_inference_context(self):
         return torch.inference_mode

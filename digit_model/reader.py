@@ -219,7 +219,9 @@ def trim_table(path: Path, files: list[str]) -> list[dict]:
     rows = list(table) if table.fieldnames == COLUMNS else []
     is_begun = ",".join(COLUMNS).startswith(content.decode("utf-8", "replace"))
     if not (table.fieldnames == COLUMNS or is_begun) or [row["file"] for row in rows] != files[: len(rows)]:
-        raise ReaderError(f"{path} has rows of other pictures; name another file, or the same pictures again.")
+        others = [f", first of {row['file']}" for row, file in zip(rows, files) if row["file"] != file]
+        first = others[0] if others else ""
+        raise ReaderError(f"{path} has rows of other pictures{first}; name another file, or the same pictures again.")
     with path.open("r+b") as table_file:  # it may be the only copy, and the disk full
         table_file.truncate(len(whole + ending) if rows else 0)
     return rows

@@ -216,7 +216,9 @@ def muon(
         "use_muon": False,
         "lr": OTHERS_RATE * learning_rate,
     }
-    return DigitMuon([kernels, others])
+    optimizer = DigitMuon([kernels, others])
+    optimizer.defaults["lr"] = learning_rate  # which some schedules of transformers look up there
+    return optimizer
 
 
 class DigitMuon(Muon):

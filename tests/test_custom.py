@@ -80,8 +80,9 @@ def test_columns_are_known_by_their_names_and_the_first_writer_by_its_number(cus
     assert "1 skipped" in report
 
 
-def test_what_lies_below_a_folder_test_is_for_measuring(custom_folder, tmp_path):
-    for split, labels in {"train": LABELS[:5], "test": LABELS[5:]}.items():
+@pytest.mark.parametrize("test", ["test", "Test"])
+def test_what_lies_below_a_folder_test_is_for_measuring(custom_folder, tmp_path, test):
+    for split, labels in {"train": LABELS[:5], test: LABELS[5:]}.items():
         for label in labels:
             shutil.move(custom_folder / label, tmp_path / "mine" / split / label)
     data, _ = read_custom([str(tmp_path / "mine")], LABELS)

@@ -133,7 +133,7 @@ def test_folders_named_for_splits_are_splits(folder, tmp_path):
 
 def test_a_folder_test_beside_the_labels_is_what_is_measured(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "mine")
-    shutil.copytree(folder / "3", tmp_path / "mine" / "test" / "3")
+    shutil.copytree(folder / "3", tmp_path / "mine" / "Test" / "3")
     (tmp_path / "mine" / ".ipynb_checkpoints").mkdir()
     count = len(list((folder / "3").iterdir()))
     assert len(load_labelled(str(tmp_path / "mine"))) == count
@@ -228,7 +228,9 @@ def test_nothing_but_damaged_pictures_is_one_sentence(tmp_path, task):
         ([MNIST, "--split", "summer"], "has the splits train, test: name one with --split"),
         ([MNIST, "--model", "./nowhere"], "No digit model can be loaded from ./nowhere"),
         (["tests/test_evaluate.py"], "tests/test_evaluate.py is a file; name an image folder"),
-        ([MNIST, "--json", "./nowhere/figures.json"], "There is no folder for ./nowhere/figures.json"),
+        ([MNIST, "--json", "./nowhere/figures.json"], "make its folder first"),
+        ([MNIST, "--json", "tests"], "tests cannot be a file"),
+        ([MNIST, "--report", "tests/test_evaluate.py"], "tests/test_evaluate.py"),
     ],
 )
 def test_bad_input_ends_with_one_sentence(arguments, sentence):

@@ -289,6 +289,14 @@ def test_a_resize_that_overshoots_and_integers_of_any_range_change_nothing(digit
         assert np.abs(page_of(same) / page_of(same).max() - page / page.max()).max() < 0.12
 
 
+def test_tensors_of_a_network_are_pictures_too(digits):
+    pixels = torch.from_numpy(np.asarray(scan(digits[5])) / np.float32(255))
+    for same in (pixels.bfloat16(), pixels.half(), pixels.clone().requires_grad_()):
+        assert np.abs(page_of(same) - page_of(pixels.numpy())).max() < 0.02
+    with pytest.raises(UnreadableImageError, match="The picture cannot be read"):
+        processor([np.array([["a"] * 9] * 9)])
+
+
 def test_a_picture_that_opens_and_cannot_be_used_is_one_sentence(digits):
     damaged = scan(digits[5]).convert("P")
     damaged.palette = None

@@ -124,6 +124,13 @@ def test_a_page_that_is_read_surely_once_calibrated_is_not_looked_at_again(model
         assert (not torch.allclose(model(page).logits, at_first)) == is_looked_at_again
 
 
+@torch.inference_mode()
+def test_pages_that_come_with_their_ink_leave_the_frames_beside_them_alone(model, digits):
+    frames = torch.cat([pages_of(digits[digit]) for digit in (3, 6)])
+    strips, ink = torch.rand(2, 1, 96, 256), torch.zeros(2, 1, 96, 256)
+    torch.testing.assert_close(model(strips, frames=frames, ink_targets=ink).logits, model(frames=frames).logits)
+
+
 def test_a_list_may_mix_pages_and_frames(model, digits):
     pages = [pages_of(digits[0])[0], pages_of(scan(digits[1]))[0], pages_of(digits[2])[0]]
     with torch.inference_mode():

@@ -35,6 +35,14 @@ def evaluate(*arguments) -> None:
     call(main, "evaluate", "--task", "number-reading", *arguments)
 
 
+def test_separators_in_a_label_are_no_mistake(digits, tmp_path):
+    page_of(digits, "3200").save(tmp_path / "amount.png")
+    (tmp_path / "metadata.jsonl").write_text('{"file_name": "amount.png", "text": "3,200.-"}')
+    evaluate(tmp_path, "--json", tmp_path / "figures.json")
+    (figures,) = json.loads((tmp_path / "figures.json").read_text()).values()
+    assert figures["exact_match"] == 1
+
+
 def test_the_figures_of_numbers_are_printed_and_reported(folder, tmp_path, capsys):
     target = tmp_path / "report"
     evaluate(folder, "--report", target, "--json", tmp_path / "figures.json")

@@ -50,6 +50,12 @@ def test_writing_of_any_size_is_read(reader, digits, side):
     assert best_text(reader(page_of(digits, "3014", side=side))) == "3014"
 
 
+def test_no_pictures_have_no_readings_and_no_best_answers_may_be_asked_for(reader, digits):
+    assert reader([]) == []
+    reading = reader(page_of(digits, "42"), top_k=0)
+    assert reading["text"] == "42" and [digit["top"] for digit in reading["digits"]] == [[], []]
+
+
 def test_small_writing_on_a_large_page_is_read(reader, digits):
     page = Image.new("L", (1600, 1200), 245)
     page.paste(page_of(digits, "2051", side=60), (900, 700))

@@ -69,7 +69,13 @@ def test_a_table_that_was_cut_off_goes_on_where_it_was(folder, tmp_path):
     last_words(main, "read", folder, "--csv", table, "--resume", "--quiet")
     assert [row["text"] for row in rows_of(table)] == EXPECTED
     assert "exists: pass --resume" in last_words(main, "read", folder, "--csv", table)
-    assert "has rows of other pictures" in last_words(main, "read", folder / "more", "--csv", table, "--resume")
+    first = rows_of(table)[0]["file"]
+    sentence = last_words(main, "read", folder / "more", "--csv", table, "--resume")
+    assert f"has rows of other pictures, first of {first};" in sentence
+
+
+def test_an_empty_name_is_not_the_folder_one_stands_in():
+    assert "One of the names is empty" in last_words(main, "read", "")
 
 
 def test_rows_with_an_error_count_where_a_table_goes_on(folder, tmp_path):
@@ -272,7 +278,8 @@ def test_arrays_and_bytes_are_read_as_files_are(folder):
         (["tests/data/mnist"], "The folder tests/data/mnist holds no pictures"),
         (["tests/data", "--model", "./nowhere"], "holds no pictures"),
         (["nothing.png", "--model", "./nowhere"], "No digit model can be loaded from ./nowhere"),
-        (["nothing.png", "--csv", "./nowhere/numbers.csv"], "No such file or directory"),
+        (["nothing.png", "--csv", "./nowhere/numbers.csv"], "There is no folder for nowhere/numbers.csv"),
+        (["nothing.png", "--csv", "/dev/null"], "/dev/null is no file for rows"),
         (["nothing.png", "--csv", "tests"], "tests is a folder: name a file in it"),
         (["nothing.png", "--resume"], "name it with --csv"),
     ],

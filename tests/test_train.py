@@ -187,6 +187,12 @@ def test_the_optimizer_and_the_schedule_can_be_chosen(trainer):
     assert rates == pytest.approx([0.004, 0.003, 0.002, 0.001])
 
 
+@pytest.mark.parametrize("trainer", [{"lr_scheduler_type": "polynomial"}], indirect=True)
+def test_a_schedule_may_ask_muon_for_its_rate(trainer):
+    trainer.create_optimizer_and_scheduler(num_training_steps=4)
+    assert trainer.lr_scheduler.get_last_lr()[0] <= trainer.args.learning_rate
+
+
 @pytest.fixture
 def inputs(trainer) -> dict[str, torch.Tensor]:
     """Those 32 digits, as a step gets them."""
