@@ -52,6 +52,7 @@ CSS = """
 .sheet .toolbar-wrap { left: 0 !important; }
 .figures table { display: block; overflow-x: auto; border: none; font-size: 0.85rem; }
 .figures td { white-space: nowrap; }
+.figures th { overflow-wrap: normal; word-break: normal; }
 .answer h1 { font-size: 3rem; line-height: 1.1; margin: 0; overflow-wrap: anywhere; }
 """
 # an empty Sketchpad waits for its visitor to pick the brush, and swallows the first stroke; one with a layer does not.
