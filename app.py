@@ -53,6 +53,7 @@ CSS = """
 .figures table { display: block; overflow-x: auto; border: none; font-size: 0.85rem; }
 .figures td { white-space: nowrap; }
 .figures th { overflow-wrap: normal; word-break: normal; }
+.figures :is(td, th) { padding: 0.4rem 0.5rem !important; }
 .answer h1 { font-size: 3rem; line-height: 1.1; margin: 0; overflow-wrap: anywhere; }
 """
 # an empty Sketchpad waits for its visitor to pick the brush, and swallows the first stroke; one with a layer does not.
