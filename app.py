@@ -201,9 +201,8 @@ class Desk:
             words = in_words(answer, language, "waiting")
         except UnreadableImageError as error:
             answer, words = None, str(error)
-        return gr.Image(answer and answer.figure, visible=answer is not None), *self.show(
-            identity(picture), answer, words
-        )
+        figure = gr.Image(answer and answer.figure, visible=answer is not None)
+        return figure, *self.show(identity(picture), answer, words)
 
     def show(self, seen: str, answer: Answer | None, words: str) -> tuple:
         """The updates of an answer column: what was seen, and what it says."""

@@ -111,9 +111,8 @@ COMMANDS = {
 
 
 def main() -> None:
-    command, arguments = COMMANDS.get(
-        sys.argv[1] if len(sys.argv) > 1 else "", (prepare, [DataArguments, CommandArguments])
-    )
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    command, arguments = COMMANDS.get(name, (prepare, [DataArguments, CommandArguments]))
     if command is not prepare:
         del sys.argv[1]
     parser = HfArgumentParser(arguments, prog="python -m data_prep", description=__doc__)

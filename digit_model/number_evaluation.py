@@ -12,7 +12,7 @@ from .labelled_pictures import open_labelled
 from .pipeline_digit import UNREADABLE, signs_of
 
 SEPARATORS = " .,-="
-"""What a number may be written with, and is no part of its reading: none counts as missing where a label has it."""
+"""What may stand in a number and in the label of one, and is left out of every reading."""
 
 
 def best_text(reading: dict, labels: list[str] | None = None) -> str:
