@@ -56,6 +56,18 @@ CSS = """
 .figures :is(td, th) { padding: 0.4rem 0.5rem !important; }
 .answer h1 { font-size: 3rem; line-height: 1.1; margin: 0; overflow-wrap: anywhere; }
 """
+# a screen reader says an answer when it comes; Gradio has no property for that
+ANNOUNCED = """
+() => {
+    const announce = () => document.querySelectorAll(".answer:not([aria-live])").forEach(
+        answer => answer.setAttribute("aria-live", "polite")
+    );
+    new MutationObserver(announce).observe(document.body, {childList: true, subtree: true});
+}
+"""
+IN_THEIR_LANGUAGE = (
+    "language => { document.documentElement.lang = language === 'English' ? 'en' : 'bn'; return language; }"
+)
 # an empty Sketchpad waits for its visitor to pick the brush, and swallows the first stroke; one with a layer does not.
 # Its own bin, the last button of its top panel, would empty it. Its one colour needs no button.
 BLANK_SHEET = {"background": None, "layers": [Image.new("RGBA", (CANVAS_SIDE, CANVAS_SIDE))], "composite": None}
@@ -464,7 +476,14 @@ def upload_tab(page: Page, desk: Desk, language: gr.Radio, examples: list[str]) 
         return examples[event.index]
 
     samples.select(choose, None, picture, **QUIETLY)
-    reading = picture.change(desk.read_picture, [picture, language], [figure, *shown], **QUIETLY)
+    reading = picture.change(
+        desk.read_picture,
+        [picture, language],
+        [figure, *shown],
+        api_visibility="private",
+        show_progress="minimal",  # a scan takes seconds
+        show_progress_on=picture,
+    )
     # gr.Image opens the file before the reader sees it, so a damaged one fails outside our code
     reading.failure(lambda language: say("no_picture", language), language, shown[2], **QUIETLY)
 
@@ -539,7 +558,8 @@ def build_app(desk: Desk, examples: list[str], name: str = PRETRAINED, revision:
         # an endpoint without a place on the page
         picture, reading = gr.File(visible=False, label="picture"), gr.JSON(visible=False, label="reading")
         gr.Button(visible=False).click(desk.read_number, picture, reading, api_name="read_number")
-        language.change(page.in_language, language, [block for block, _ in page.texts], **QUIETLY)
+        translated = [block for block, _ in page.texts]
+        language.change(page.in_language, language, translated, js=IN_THEIR_LANGUAGE, **QUIETLY)
         app.load(language_of, None, language, **QUIETLY)
     return app
 
@@ -573,7 +593,9 @@ def main() -> None:
                 print(f"warning: {error}", file=sys.stderr)
         app = build_app(desk, made_examples(desk, Path(folder)), name, revision)
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # a Space is stopped so, and ends as by Ctrl-C
-        app.queue(**QUEUE).launch(max_file_size=MAX_FILE_SIZE, css=CSS, mcp_server=True, run_history=False)
+        app.queue(**QUEUE).launch(
+            max_file_size=MAX_FILE_SIZE, css=CSS, js=ANNOUNCED, mcp_server=True, run_history=False
+        )
 
 
 if __name__ == "__main__":

@@ -286,6 +286,8 @@ def test_the_language_can_be_changed_and_follows_the_browser(visit):
     page.get_by_text("বাংলা", exact=True).click()
     expect(page.get_by_role("tab", name="আঁকুন")).to_be_visible(timeout=TIMEOUT)
     expect_answer(page, "একটি অঙ্ক বা সংখ্যা আঁকুন।")
+    assert page.evaluate("document.documentElement.lang") == "bn"
+    assert page.locator(".answer").first.get_attribute("aria-live") == "polite"  # and is said in that language
     page.get_by_text("English", exact=True).click()
     expect(page.get_by_role("tab", name="Draw")).to_be_visible(timeout=TIMEOUT)
     expect(visit(locale="bn-BD").get_by_role("tab", name="আঁকুন")).to_be_visible(timeout=TIMEOUT)
