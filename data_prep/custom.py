@@ -50,8 +50,9 @@ def read_custom(
         mnist: Pictures that equal one of these are skipped, so that no test picture is trained on.
 
     Returns:
-        Splits "train" and, where a source has one, "test", with the columns `image`, `label` (string), `source` (the
-        file's name or the id) and `writer` ("" where unknown); and a report of what was read and what was skipped.
+        Splits "train" and, where a source has them, "validation" and "test", with the columns `image`, `label`
+        (string), `source` (the file's name or the id) and `writer` ("" where unknown); and a report of what was read
+        and what was skipped.
 
     Raises:
         DataError: If a source is missing, unsafe, damaged, or holds nothing readable.

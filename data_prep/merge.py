@@ -1,7 +1,7 @@
 """MNIST and custom pictures as one `DatasetDict`, with the validation split taken off the training data."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -65,7 +65,7 @@ def merge(args: DataArguments, labels: list[str] | None = None, say: Callable[[s
     Returns:
         Splits "train", "validation" and "test" with the columns `image`, `label` (ClassLabel), `source` and `writer`
         ("" where unknown). "test" is MNIST's own and that of custom datasets that have one; where there is neither, it
-        is held out like the validation split.
+        is held out like the validation split, of which custom datasets may have their own too.
 
     Raises:
         DataError: If a source cannot be used, or too little is left to split.
@@ -73,7 +73,7 @@ def merge(args: DataArguments, labels: list[str] | None = None, say: Callable[[s
     mnist = None if args.mnist == "none" else load_mnist(args.mnist)
     if mnist and labels not in (None, LABELS):
         raise DataError(f"MNIST has no labels {', '.join(labels)}: pass --mnist none.")
-    parts = {"train": [], "test": []}
+    parts = {"train": [], "validation": [], "test": []}
     if mnist:
         for split, rows in mnist.items():
             rows = rows.add_column("source", ["mnist"] * len(rows)).add_column("writer", [""] * len(rows))
@@ -93,11 +93,12 @@ def merge(args: DataArguments, labels: list[str] | None = None, say: Callable[[s
         train, test = hold_out(train, args.validation_fraction, args.split_seed + 1)
     else:
         test = concatenate_datasets(parts["test"])
-    train, validation = hold_out(train, args.validation_fraction, args.split_seed)
-    return DatasetDict(train=train, validation=validation, test=test)
+    own = {name for rows in parts["validation"] for name in rows.unique("source")}
+    train, held = hold_out(train, args.validation_fraction, args.split_seed, own)
+    return DatasetDict(train=train, validation=concatenate_datasets([held, *parts["validation"]]), test=test)
 
 
-def hold_out(rows: Dataset, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
+def hold_out(rows: Dataset, fraction: float, seed: int, but: Collection[str] = ()) -> tuple[Dataset, Dataset]:
     """
     Splits rows into those to keep and those to hold out, source by source.
 
@@ -108,14 +109,15 @@ def hold_out(rows: Dataset, fraction: float, seed: int) -> tuple[Dataset, Datase
         rows: With the columns `label`, `source` and `writer`.
         fraction: Share of the rows to hold out, in (0, 1).
         seed: The same seed holds out the same rows.
+        but: Sources that keep all of their rows.
 
     Raises:
-        DataError: If either part would be empty.
+        DataError: If either part would be empty, the one held out only where every source is to give some.
     """
     table = rows.select_columns(["label", "source", "writer"]).to_pandas()
     random = np.random.default_rng(seed)
     held = np.zeros(len(table), dtype=bool)
-    for _, source in table.groupby("source", sort=True):
+    for _, source in table[~table["source"].isin(but)].groupby("source", sort=True):
         is_named = source["writer"] != ""
         if source.loc[is_named, "writer"].nunique() > 1:
             of_writers = _choose_writers(source[is_named], fraction, random)
@@ -123,7 +125,7 @@ def hold_out(rows: Dataset, fraction: float, seed: int) -> tuple[Dataset, Datase
             source = source[~is_named] if len(of_writers) else source
         if len(source):
             held[_choose_stratified(source, fraction, random)] = True
-    if held.all() or not held.any():
+    if held.all() or not (held.any() or but):
         raise DataError(f"{len(table)} pictures are too few to hold out {fraction:.0%}: add pictures or MNIST.")
     return rows.select(np.flatnonzero(~held)), rows.select(np.flatnonzero(held))
 

@@ -1,8 +1,9 @@
 """
 Where custom pictures come from: an image folder, a ZIP of one, a parquet file, or a dataset on the Hub.
 
-In a folder or ZIP the folder that a picture lies in is its label, `<label>/<name>.png`; below a folder `test` it is for
-measuring. Where a name starts with `<writer>_`, that is who wrote it, but for names that start with the label.
+In a folder or ZIP the folder that a picture lies in is its label, `<label>/<name>.png`; below a folder `validation` or
+`test` it is held out for that. Where a name starts with `<writer>_`, that is who wrote it, but for names that start with
+the label.
 """
 
 import re
@@ -28,7 +29,7 @@ class Entry(NamedTuple):
     name: str
     label: str  # "" where it has none
     writer: str  # "" where unknown
-    split: str  # "train" or "test"
+    split: str  # "train", "validation" or "test"
     size: int  # bytes, as far as known
     read: Callable[[], bytes]
 
@@ -101,8 +102,12 @@ def _file_entry(name: str, size: int, read: Callable[[], bytes]) -> Iterator[Ent
     is_hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
     if not is_hidden and path.name != "Thumbs.db":  # file managers leave these
         label = unicodedata.normalize("NFC", path.parent.name)  # a Mac writes é as e and an accent
-        split = "test" if "test" in map(str.lower, path.parts[:-2]) else "train"
-        yield Entry(name, label, _writer_of(path.name, path.parent.name), split, size, read)
+        folders = [part.lower() for part in path.parts[:-2]]
+        yield Entry(name, label, _writer_of(path.name, path.parent.name), _split_of(folders), size, read)
+
+
+def _split_of(names: list[str]) -> str:
+    return next((split for split in ("test", "validation") if split in names), "train")
 
 
 def _writer_of(name: str, label: str) -> str:
@@ -136,8 +141,8 @@ def _in_dataset(source: str, dataset: DatasetDict) -> Iterator[Entry]:
                 text = features[label].int2str(row[label]) if text not in ("", "-1") else ""
             writer = row.get("writer")
             writer = _writer_of(name, text) if writer in (None, "") else str(writer)
-            part = "test" if split == "test" else "train"
-            yield Entry(name, text, writer, part, len(picture["bytes"] or b""), partial(_bytes_of, picture))
+            size = len(picture["bytes"] or b"")
+            yield Entry(name, text, writer, _split_of([split]), size, partial(_bytes_of, picture))
 
 
 def _bytes_of(picture: dict) -> bytes:

@@ -80,13 +80,13 @@ def test_columns_are_known_by_their_names_and_the_first_writer_by_its_number(cus
     assert "1 skipped" in report
 
 
-@pytest.mark.parametrize("test", ["test", "Test"])
-def test_what_lies_below_a_folder_test_is_for_measuring(custom_folder, tmp_path, test):
-    for split, labels in {"train": LABELS[:5], test: LABELS[5:]}.items():
+@pytest.mark.parametrize("folder, split", [("test", "test"), ("Test", "test"), ("validation", "validation")])
+def test_what_lies_below_a_folder_of_a_splits_name_is_held_out_for_it(custom_folder, tmp_path, folder, split):
+    for part, labels in {"train": LABELS[:5], folder: LABELS[5:]}.items():
         for label in labels:
-            shutil.move(custom_folder / label, tmp_path / "mine" / split / label)
+            shutil.move(custom_folder / label, tmp_path / "mine" / part / label)
     data, _ = read_custom([str(tmp_path / "mine")], LABELS)
-    assert set(data["train"]["label"]) == set(LABELS[:5]) and set(data["test"]["label"]) == set(LABELS[5:])
+    assert set(data["train"]["label"]) == set(LABELS[:5]) and set(data[split]["label"]) == set(LABELS[5:])
 
 
 def test_labels_in_any_script_survive_a_zip_that_does_not_say_it_is_utf_8(custom_folder, tmp_path, monkeypatch):

@@ -32,6 +32,16 @@ def test_no_writer_is_in_training_and_validation(custom_folder):
     assert trained and held and not trained & held
 
 
+def test_a_validation_split_of_somebodys_own_is_taken_as_it_is(custom_folder):
+    (custom_folder / "validation").mkdir()
+    for label in "01":
+        (custom_folder / label).rename(custom_folder / "validation" / label)
+    table = count_table(merge(args(custom_data=[str(custom_folder)]), say=silent)).drop(columns="all")
+    assert set(table.columns[table.loc[("validation", "custom")] > 0]) == {"0", "1"}
+    assert set(table.columns[table.loc[("train", "custom")] > 0]) == set("23456789")
+    assert table.loc[("validation", "mnist")].sum() == 30
+
+
 def test_mnist_is_held_out_stratified():
     table = count_table(merge(args(), say=silent))
     assert (table.loc[("validation", "mnist")].drop("all") == 3).all()
