@@ -96,6 +96,13 @@ class ModelArguments:
             "characters of a checkpoint that is trained further."
         },
     )
+    new_labels: bool = field(
+        default=False,
+        metadata={
+            "help": "Give the checkpoint a new last layer, for the labels of what it is trained on, such as letters "
+            "with --mnist none. Without it, pictures with other labels than its own are skipped."
+        },
+    )
     average_with_start: bool = field(
         default=False,
         metadata={
@@ -114,6 +121,10 @@ class ModelArguments:
     def __post_init__(self):
         if self.average_with_start and not self.model_name_or_path:
             raise ValueError("--average_with_start needs a checkpoint to start from: pass --model_name_or_path.")
+        if self.new_labels and not self.model_name_or_path:
+            raise ValueError("--new_labels are for a checkpoint: pass --model_name_or_path, or leave both out.")
+        if self.new_labels and self.average_with_start:
+            raise ValueError("--new_labels begin with nothing that --average_with_start could keep: leave one out.")
         if self.freeze is None:
             self.freeze = ["ink", "characters"] if self.model_name_or_path else []
         self.freeze = [] if self.freeze == ["none"] else self.freeze
@@ -309,9 +320,24 @@ def prepare(
 
 def new_model(labels: list[str]) -> tuple[DigitForImageClassification, DigitImageProcessor]:
     """An untrained model for these labels, and the processor that makes its pages."""
-    config = DigitConfig(id2label=dict(enumerate(labels)), label2id={label: i for i, label in enumerate(labels)})
+    id2label, label2id = _names(labels)
+    config = DigitConfig(id2label=id2label, label2id=label2id)
     size = {"height": config.image_size, "width": config.image_size}
     return DigitForImageClassification(config), DigitImageProcessor(size=size, frame_size=config.frame_size)
+
+
+def _names(labels: list[str]) -> tuple[dict[int, str], dict[str, int]]:
+    return dict(enumerate(labels)), {label: index for index, label in enumerate(labels)}
+
+
+def with_new_labels(model: DigitForImageClassification, labels: list[str]) -> DigitForImageClassification:
+    """A model for other labels, with all weights of this one but those of the classifier's last layer."""
+    config = deepcopy(model.config)
+    config.id2label, config.label2id = _names(labels)
+    fresh = DigitForImageClassification(config)
+    kept = {name: weight for name, weight in model.state_dict().items() if not name.startswith("classifier.head.")}
+    fresh.load_state_dict(kept, strict=False)
+    return fresh
 
 
 def load_teachers(names: list[str], labels: list[str]) -> list[DigitForImageClassification]:
@@ -454,10 +480,14 @@ def train(
     set_seed(args.seed)
 
     pretrained = load_checkpoint(model_args.model_name_or_path) if model_args.model_name_or_path else None
+    known = list(pretrained[0].config.id2label.values()) if pretrained and not model_args.new_labels else None
     with args.main_process_first(desc="reading the pictures"):  # the others find them in the cache
-        dataset = merge(data_args, list(pretrained[0].config.id2label.values()) if pretrained else None, args.say)
+        dataset = merge(data_args, known, args.say)
     args.say(count_table(dataset).to_string())
-    model, processor = pretrained or new_model(dataset["train"].features["label"].names)
+    labels = dataset["train"].features["label"].names
+    model, processor = pretrained or new_model(labels)
+    if model_args.new_labels:
+        model = with_new_labels(model, labels)
     model.to(memory_format=torch.channels_last)  # a quarter faster on a CPU
     teachers = load_teachers(model_args.teachers, list(model.config.id2label.values()))
     pages = Pages(size=model.config.image_size)
@@ -473,7 +503,7 @@ def train(
         args=args,
         augmentation=Augmentation(),
         pages=pages,
-        strings=Strings(),
+        strings=Strings() if all(map(str.isdecimal, labels)) else Strings(worded=0),  # or letters are to be read
         freeze=model_args.freeze,
         other_hands=data.other_hands,
         teachers=teachers,

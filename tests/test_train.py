@@ -18,7 +18,7 @@ from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 
 from data_prep import Augmentation, Pages, Pictures, Strings, to_pictures
-from digit_model import PRETRAINED, CheckpointError
+from digit_model import PRETRAINED, CheckpointError, load_checkpoint
 from digit_model.__main__ import main as digit_model
 from digit_model.model_card import model_card
 from digit_model.modeling_digit import NO_LABEL
@@ -402,17 +402,16 @@ def test_accelerate_launches_two_processes(tmp_path):
     assert (run["processes"], run["steps"]) == (2, 2)
 
 
-def test_letters_train_with_the_same_command_and_a_checkpoint_trains_further(tmp_path, custom_folder):
+@pytest.mark.parametrize("start", [[], ["--model_name_or_path", PRETRAINED, "--new_labels"]], ids=["scratch", "digits"])
+def test_letters_train_with_the_same_command_from_scratch_or_from_digits_on(tmp_path, custom_folder, start):
     for folder in list(custom_folder.iterdir()):
         folder.rename(custom_folder / "abcdefghij"[int(folder.name)])
-    letters = ["--mnist", "none", "--custom_data", custom_folder, "--max_steps", "2"]
-    train_here(tmp_path / "first", *letters)
-    config = json.loads((tmp_path / "first" / "config.json").read_text())
-    assert list(config["id2label"].values()) == list("abcdefghij")
-    train_here(tmp_path / "second", *letters, "--model_name_or_path", tmp_path / "first")
-    first, second = (load_file(tmp_path / run / "model.safetensors") for run in ("first", "second"))
-    changed = {name.split(".")[0] for name in first if not first[name].equal(second[name])}
-    assert changed == {"classifier"}
+    train_here(tmp_path / "run", "--mnist", "none", "--custom_data", custom_folder, "--max_steps", "2", *start)
+    model, _ = load_checkpoint(str(tmp_path / "run"))
+    assert list(model.config.id2label.values()) == list("abcdefghij")
+    trained, digits = model.state_dict(), load_checkpoint()[0].state_dict()
+    changed = {name.split(".")[0] for name in digits if not trained[name].equal(digits[name])}
+    assert changed == ({"classifier"} if start else {"ink", "characters", "classifier"})
 
 
 @pytest.mark.parametrize(

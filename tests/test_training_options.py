@@ -164,6 +164,7 @@ def test_tensorboard_shows_curves_pages_with_their_ink_and_confusion_matrices(tm
         (["--freeze", "head"], "--freeze takes"),
         (["--teachers", "me/digit-cnn", "--freeze", "classifier"], "teach the classifier"),
         (["--average_with_start"], "needs a checkpoint to start from"),
+        (["--new_labels"], "are for a checkpoint"),
         (["--seeds", "1", "2", "--hyperparameter_search", "2"], "search first"),
         (["--seeds", "1", "2", "--resume_from_checkpoint", "runs/digit/checkpoint-1"], "from their own checkpoints"),
         (["--pages_per_step", "0"], "take 1 or more"),
