@@ -2,8 +2,8 @@
 Where custom pictures come from: an image folder, a ZIP of one, a parquet file, or a dataset on the Hub.
 
 In a folder or ZIP the folder that a picture lies in is its label, `<label>/<name>.png`; below a folder `validation` or
-`test` it is held out for that. Where a name starts with `<writer>_`, that is who wrote it, but for names that start with
-the label.
+`test` it is held out for that. Where a name starts with `<writer>_`, that is who wrote it, but for names that start
+with the label.
 """
 
 import re
