@@ -1,10 +1,16 @@
 """Where a model fails, as two pictures beside its card."""
 
+from contextlib import AbstractContextManager
+from functools import cache
+from itertools import islice
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontEntry, fontManager
+from matplotlib.ft2font import FT2Font
 from sklearn.metrics import ConfusionMatrixDisplay
 from torch.utils.data import Dataset
 
@@ -13,6 +19,8 @@ from .modeling_digit import DigitForImageClassification
 CONFUSION_FILE, MISTAKES_FILE = "confusion_matrix.png", "mistakes.png"
 MAX_MISTAKES = 60
 _COLUMNS = 10
+_CELL, _SMALLEST, _LARGEST = 0.5, 6, 40  # inches, of a confusion matrix
+_LONG = 3  # letters of a label, above which it stands upright
 
 
 def draw_confusion(answers: np.ndarray, references: np.ndarray, labels: list[str]) -> Figure:
@@ -24,18 +32,27 @@ def draw_confusion(answers: np.ndarray, references: np.ndarray, labels: list[str
 
     Returns:
         A row a true label, a column an answer; the mistakes stand out, as the many right answers are left uncoloured.
+        It grows with the number of labels.
     """
-    figure = Figure(figsize=(6, 6), layout="constrained")
-    axes, indices = figure.subplots(), range(len(labels))
-    display = ConfusionMatrixDisplay.from_predictions(
-        references, answers, labels=indices, display_labels=labels, ax=axes, cmap="Oranges", colorbar=False
-    )
+    side, is_long = min(max(_SMALLEST, _CELL * len(labels)), _LARGEST), max(map(len, labels)) > _LONG
+    figure = Figure(figsize=(side, side), layout="constrained")
+    with _fonts_for(labels):
+        display = ConfusionMatrixDisplay.from_predictions(
+            references,
+            answers,
+            labels=range(len(labels)),
+            display_labels=labels,
+            ax=figure.subplots(),
+            cmap="Oranges",
+            colorbar=False,
+            xticks_rotation="vertical" if is_long else "horizontal",
+        )
     off_diagonal = display.confusion_matrix * ~np.eye(len(labels), dtype=bool)
     display.im_.set_data(off_diagonal)
     display.im_.set_clim(0, 2 * max(1, off_diagonal.max()))  # light enough for black figures
     for text in display.text_.ravel():
-        text.set_color("black")
-    axes.set(title=f"Confusion matrix, {len(references):,} pictures", xlabel="answer", ylabel="label")
+        text.set(color="black", visible=text.get_text() != "0")
+    display.ax_.set(title=f"Confusion matrix, {len(references):,} pictures", xlabel="answer", ylabel="label")
     return figure
 
 
@@ -54,7 +71,8 @@ def draw_mistakes(frames: torch.Tensor, scores: torch.Tensor, references: torch.
     rows = max(1, -(-len(order) // _COLUMNS))
     figure = Figure(figsize=(_COLUMNS, 1.35 * rows + 0.5), layout="constrained")
     figure.suptitle(f"{len(order)} of {len(frames)} mistakes: label → answer, score")
-    grid = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
+    with _fonts_for(labels):
+        grid = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
     for axes in grid:
         axes.axis("off")
     for axes, index in zip(grid, order):
@@ -79,3 +97,17 @@ def draw_failures(
     wrong = torch.cat(wrong)
     draw_confusion(all_scores.argmax(-1), references, labels).savefig(folder / CONFUSION_FILE)
     draw_mistakes(torch.cat(frames), all_scores[wrong], references[wrong], labels).savefig(folder / MISTAKES_FILE)
+
+
+def _fonts_for(labels: list[str]) -> AbstractContextManager:
+    """Within it, signs of the labels that matplotlib's usual font lacks are drawn in another one that has them."""
+    families, signs = ["DejaVu Sans"], set(map(ord, "".join(labels)))
+    missing = signs.difference(*(_signs_of(font) for font in fontManager.ttflist if font.name in families))
+    fonts = (font for font in fontManager.ttflist if not font.name.startswith("Last Resort"))  # it has a box for all
+    fitting = (font.name for font in fonts if missing and missing <= _signs_of(font))
+    return matplotlib.rc_context({"font.family": [*families, *islice(fitting, 1)]})
+
+
+@cache
+def _signs_of(font: FontEntry) -> set[int]:
+    return set(FT2Font(font.fname).get_charmap())

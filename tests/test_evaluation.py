@@ -1,9 +1,15 @@
+import warnings
+from io import BytesIO
+
 import numpy as np
 import pytest
 import torch
+from matplotlib.font_manager import fontManager
+from matplotlib.ft2font import FT2Font
 
 from digit_model.calibration import fit_temperature, fit_threshold
 from digit_model.evaluation import DigitMetrics, accuracy_interval, expected_calibration_error, figures_row, measure
+from digit_model.failures import draw_confusion, draw_mistakes
 
 
 def scores_of(answers, confidence=0.9, labels=3) -> np.ndarray:
@@ -66,3 +72,22 @@ def test_the_threshold_lets_no_more_than_its_share_of_any_kind_through():
     assert (many >= threshold).sum() == 0 and (few >= threshold).mean() == pytest.approx(0.01, abs=0.001)
     few = np.arange(50, dtype=np.float32) / 50
     assert (few >= np.float32(fit_threshold([few]))).sum() == 0  # one would be a fiftieth
+
+
+def test_labels_in_another_script_are_drawn_in_a_font_that_has_them():
+    usual, other = (
+        set().union(*(FT2Font(font.fname).get_charmap() for font in fontManager.ttflist if font.name == name))
+        for name in ("DejaVu Sans", "STIXGeneral")
+    )
+    labels = ["1", chr(min(other - usual))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of a glyph that is missing
+        draw_confusion(np.array([0, 1]), np.array([0, 1]), labels).savefig(BytesIO())
+        draw_mistakes(torch.zeros(1, 1, 28, 28), torch.tensor([[0.2, 0.8]]), torch.tensor([0]), labels).savefig(
+            BytesIO()
+        )
+
+
+def test_a_confusion_matrix_grows_with_its_labels():
+    few, many = (draw_confusion(np.zeros(3), np.zeros(3), list(map(str, range(count)))) for count in (10, 47))
+    assert many.get_figwidth() > 2 * few.get_figwidth()
