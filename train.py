@@ -32,7 +32,7 @@ from transformers import (
     TrainingArguments,
     set_seed,
 )
-from transformers.integrations import is_optuna_available
+from transformers.integrations import get_available_reporting_integrations, is_optuna_available
 from transformers.trainer_utils import BestRun
 
 from data_prep import (
@@ -72,7 +72,7 @@ from digit_model.labelled_pictures import with_text_labels
 from digit_model.memory import keep_freed_memory
 from digit_model.model_card import results_table, seeds_table
 from digit_model.report import evaluate_digits
-from digit_model.results import describe_run, earlier_results, log_metrics, measure_all, scores_of
+from digit_model.results import LOGGED, describe_run, earlier_results, log_metrics, measure_all, scores_of
 from digit_model.trainer import (
     NETWORKS,
     DigitTrainer,
@@ -149,6 +149,8 @@ UNFIT_FLAGS = {
     "remove_unused_columns": "pictures come as tensors",
     "train_sampling_strategy": "pictures have no length; --class_balanced balances them",
     "gradient_checkpointing": "so small a network needs none",
+    "deepspeed": "so small a network fits on one device",
+    "fsdp": "so small a network fits on one device",
     "neftune_noise_alpha": "it has no embeddings",
 }
 """What a `TrainingArguments` takes and this model only as it is by default, and why."""
@@ -248,6 +250,8 @@ class DigitTrainingArguments(TrainingArguments):
             os.environ["HF_TOKEN"], self.hub_token = self.hub_token, None
         self.label_names = ["labels"]  # and not the ink's, which evaluation has none of
         super().__post_init__()
+        if missing := set(self.report_to) - set(get_available_reporting_integrations()):
+            raise ValueError(f"--report_to {' '.join(missing)} needs a package that is not installed.")
 
     def say(self, text: str) -> None:
         """Once, where several processes train."""
@@ -480,9 +484,9 @@ def train(
     set_seed(args.seed)
 
     pretrained = load_checkpoint(model_args.model_name_or_path) if model_args.model_name_or_path else None
-    known = list(pretrained[0].config.id2label.values()) if pretrained and not model_args.new_labels else None
+    own_labels = list(pretrained[0].config.id2label.values()) if pretrained and not model_args.new_labels else None
     with args.main_process_first(desc="reading the pictures"):  # the others find them in the cache
-        dataset = merge(data_args, known, args.say)
+        dataset = merge(data_args, own_labels, args.say)
     args.say(count_table(dataset).to_string())
     labels = dataset["train"].features["label"].names
     model, processor = pretrained or new_model(labels)
@@ -495,9 +499,12 @@ def train(
     metric = (args.metric_for_best_model or "loss").removeprefix("eval_")
     if metric.endswith("ece"):
         args.greater_is_better = False  # transformers takes everything but a loss for better the higher it is
-    last_source = list(data.splits["validation"])[-1]  # the synthetic pages, if there are any
-    is_of_a_source = metric.startswith(tuple(f"{source}_" for source in data.splits["validation"]))
-    args.metric_for_best_model = f"eval_{metric if is_of_a_source else f'{last_source}_{metric}'}"
+    sources = list(data.splits["validation"])
+    known = [f"{source}_{figure}" for source in sources for figure in LOGGED]
+    metric = metric if metric in known else f"{sources[-1]}_{metric}"  # of the synthetic pages, if there are any
+    if metric not in known:
+        raise DataError(f"--metric_for_best_model is one of {', '.join(LOGGED)}, or of {', '.join(known)}.")
+    args.metric_for_best_model = f"eval_{metric}"
     new_trainer = partial(
         DigitTrainer,
         args=args,

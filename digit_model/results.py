@@ -15,12 +15,24 @@ from transformers import EvalPrediction, Trainer
 from transformers.trainer_utils import PredictionOutput, TrainOutput
 
 from .checkpoint import file_of
+from .errors import CheckpointError
 from .evaluation import DigitMetrics, measure
+
+LOGGED = ("loss", "accuracy", "macro_f1", "ece")
+"""The figures of each source that are logged while a model is trained."""
 
 
 def to_scores(prediction: EvalPrediction | PredictionOutput) -> torch.Tensor:
-    """Logits (N, num_labels) -> scores, each row of which sums to 1."""
-    return torch.from_numpy(prediction.predictions).softmax(-1)
+    """
+    Logits (N, num_labels) -> scores, each row of which sums to 1.
+
+    Raises:
+        CheckpointError: If they are no numbers any more, as after steps that were too large.
+    """
+    scores = torch.from_numpy(prediction.predictions).softmax(-1)
+    if not scores.isfinite().all():
+        raise CheckpointError("The scores are no numbers any more: begin anew with a lower --learning_rate.")
+    return scores
 
 
 def log_metrics(metrics: DigitMetrics, prediction: EvalPrediction) -> dict[str, float]:
