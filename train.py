@@ -510,7 +510,7 @@ def train(
         args=args,
         augmentation=Augmentation(),
         pages=pages,
-        strings=Strings() if all(map(str.isdecimal, labels)) else Strings(worded=0),  # or letters are to be read
+        strings=Strings(),
         freeze=model_args.freeze,
         other_hands=data.other_hands,
         teachers=teachers,

@@ -19,9 +19,6 @@ DIGIT_HEIGHT = 20 / FRAME_SIZE
 
 _TAILS = 0.4  # of the rows of zeros in one stroke, in which the pen goes on after the last one
 
-_STRAIGHT = 0.06
-"""Variance of a straight stroke across its direction, as a share of that along it, at most."""
-
 _TONES = 1024
 
 
@@ -68,13 +65,7 @@ class Line(NamedTuple):
 
 
 def spell(
-    frames: torch.Tensor,
-    count: torch.Tensor,
-    marks: torch.Tensor,
-    is_spread: torch.Tensor,
-    joined: float,
-    alphabets: torch.Tensor | None = None,
-    worded: float = 0.0,
+    frames: torch.Tensor, count: torch.Tensor, marks: torch.Tensor, is_spread: torch.Tensor, joined: float
 ) -> Spelling:
     """
     Args:
@@ -83,8 +74,6 @@ def spell(
         marks: float (M, 28, 28), of which some stand among the characters.
         is_spread: bool (N,), whether all places of the line are equally wide, as in the boxes of a form.
         joined: Share of the lines with a row of zeros that are written in one stroke.
-        alphabets: float (A, L, 28, 28), of which each word takes its letters from one.
-        worded: Share of the lines that begin or end with a word, of which nothing is to be read.
     """
     n, device = len(frames), frames.device
     place = torch.arange(LONGEST, device=device)
@@ -100,22 +89,14 @@ def spell(
     is_mark = chance(n, 0.65, device)[:, 0] & (torch.rand(n, LONGEST, device=device) < share) & ~in_row
     is_mark[:, 0] &= count > 1
     is_mark[:, 1] &= ~is_mark[:, 0]  # something is to be read in every line
-    in_word = _words(count, worded) & ~in_row.any(1, keepdim=True)
-    is_mark &= ~in_word.any(1, keepdim=True)
     mark = n + torch.randint(len(marks), (n, LONGEST), device=device)
     written = torch.cat([frames[:, 0], marks.to(frames)])[torch.where(is_mark, mark, characters)]
-    if in_word.any():
-        line, column = in_word.nonzero(as_tuple=True)
-        alphabet = torch.randint(len(alphabets), (n,), device=device)[line]
-        letter = torch.randint(alphabets.shape[1], (len(line),), device=device)
-        written[line, column] = alphabets.to(frames)[alphabet, letter]
     is_string = count > 1
     if is_string.any():
         written[is_string] = _slanted(written[is_string])
-    characters = torch.where(is_mark | in_word, -1, characters).where(place < count[:, None], -2)
+    characters = torch.where(is_mark, -1, characters).where(place < count[:, None], -2)
     goes_on = in_row & F.pad(in_row[:, 1:], (0, 1))
-    is_space = in_word[:, :-1] != in_word[:, 1:]
-    return Spelling(characters, written, *_offsets(written, count, is_spread, goes_on, is_space), goes_on)
+    return Spelling(characters, written, *_offsets(written, count, is_spread, goes_on), goes_on)
 
 
 def _rows_of_zeros(count: torch.Tensor, share: float) -> torch.Tensor:
@@ -126,16 +107,6 @@ def _rows_of_zeros(count: torch.Tensor, share: float) -> torch.Tensor:
     last = count[:, None] - after
     first = last - length
     return (torch.rand(n, 1, device=device) < share) & (first >= 0) & (place >= first) & (place < last)
-
-
-def _words(count: torch.Tensor, share: float) -> torch.Tensor:
-    """bool (N, LONGEST): two to six places at one end of this share of the lines, never all of them."""
-    n, device = len(count), count.device
-    place, count = torch.arange(LONGEST, device=device), count[:, None]
-    length = torch.randint(2, 7, (n, 1), device=device)
-    is_first = torch.rand(n, 1, device=device) < 0.5
-    is_there = (torch.rand(n, 1, device=device) < share) & (length < count)
-    return is_there & (place < count) & torch.where(is_first, place < length, place >= count - length)
 
 
 def _is_zero(frames: torch.Tensor) -> torch.Tensor:
@@ -272,41 +243,17 @@ def _on_loop(line: Line, rows: torch.Tensor, place: torch.Tensor, angle: torch.T
 
 
 def _slanted(frames: torch.Tensor) -> torch.Tensor:
-    """
-    (N, P, 28, 28): every line in the slant of its writer. Straight strokes lean as their line does, or two ones of
-    different writers would look like a single one with a long upstroke.
-    """
+    """(N, P, 28, 28): every line in the slant of its writer."""
     n, device = len(frames), frames.device
-    slant = torch.randn(n, 1, device=device) * 0.2 + 0.1
-    lean, is_straight = _lean(frames)
-    own = (lean + torch.randn_like(lean) * 0.06).where(is_straight, 0)
-    shear = (slant - own).clamp(-1.2, 1.2).flatten()
-    one, none = torch.ones_like(shear), torch.zeros_like(shear)
-    matrix = torch.stack([one, shear, none, none, one, none], 1).view(-1, 2, 3)
-    each = frames.flatten(0, 1)[:, None]
-    grid = F.affine_grid(matrix, each.shape, align_corners=False)
-    return F.grid_sample(each, grid, align_corners=False).view_as(frames)
-
-
-def _lean(frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(N, P): columns from row to row by which each frame's ink leans to the right, and whether it is one stroke."""
-    axis = torch.arange(FRAME_SIZE, device=frames.device) - (FRAME_SIZE - 1) / 2
-    share = frames / frames.sum((2, 3), keepdim=True).clamp(min=1e-6)
-    by_row, by_column = share.sum(3), share.sum(2)
-    down, right = (by_row @ axis)[..., None], (by_column @ axis)[..., None]
-    rows, columns = axis - down, axis - right
-    height, width = (by_row * rows.square()).sum(2), (by_column * columns.square()).sum(2)
-    both = (share * rows[..., :, None] * columns[..., None, :]).sum((2, 3))
-    height = height.clamp(min=1e-6)
-    return -both / height, width - both.square() / height < _STRAIGHT * height
+    slant = torch.randn(n, device=device) * 0.2 + 0.1
+    one, none = torch.ones_like(slant), torch.zeros_like(slant)
+    matrix = torch.stack([one, slant, none, none, one, none], 1).view(n, 2, 3)
+    grid = F.affine_grid(matrix, frames.shape, align_corners=False)
+    return F.grid_sample(frames, grid, align_corners=False)
 
 
 def _offsets(
-    frames: torch.Tensor,
-    count: torch.Tensor,
-    is_spread: torch.Tensor,
-    goes_on: torch.Tensor,
-    is_space: torch.Tensor,
+    frames: torch.Tensor, count: torch.Tensor, is_spread: torch.Tensor, goes_on: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """
     Where the characters of each line stand, in frame sides from the first one's middle: (N, P), and the left (N,) and
@@ -325,7 +272,6 @@ def _offsets(
     mean, spread = (torch.tensor(values, device=device)[style] for values in ([-0.01, 0.1, 0.3], [0.04, 0.06, 0.12]))
     gap = (mean + spread * torch.randn(n, places - 1, device=device)).clamp(min=-0.1)
     gap = torch.where(goes_on[:, :-1], gap.clamp(max=0.15), gap)
-    gap = torch.where(is_space, gap + uniform(n, 0.05, 0.6, device)[:, 0], gap)
     offsets = F.pad((touching + gap).cumsum(1), (1, 0))
     place = torch.arange(places, device=device)
     spread = place * uniform(n, 0.75, 1.4, device)[:, 0] + torch.randn_like(offsets) * 0.04

@@ -4,16 +4,15 @@ from functools import cache
 
 import numpy as np
 import torch
-from PIL import ImageFont
 
-from .drawing import FINE, canvas, curve, font_files
+from .drawing import FINE, canvas, curve
 from .mnist import FRAME_SIZE
 
 SEPARATORS = ("full stop", "comma", "dash", "equals sign", "apostrophe")
 
 SIGNS = (
     *("number sign", "long dash", "wave", "equals sign in one stroke", "hooked dash"),
-    *("full stop and dash", "colon", "leaning strokes", "plus sign", "times sign", "currency sign"),
+    *("full stop and dash", "colon", "leaning strokes"),
 )
 
 KINDS = (*SEPARATORS, *SIGNS)
@@ -40,7 +39,7 @@ def draw_marks(with_signs: bool = False) -> torch.Tensor:
     Returns:
         float (M, 28, 28) in [0, 1], one of each kind after the other, and the common kinds more often.
     """
-    random, fonts = np.random.default_rng(0), font_files("train")
+    random = np.random.default_rng(0)
     kinds, drawn = (*KINDS, *_COMMON * 3, *_ENDINGS * 2) if with_signs else (*SEPARATORS, *_COMMON), []
     for number in range(len(kinds) * _OF_A_KIND):
         (sheet, draw), pen = canvas(), int(random.integers(6, 13))
@@ -91,15 +90,6 @@ def draw_marks(with_signs: bool = False) -> torch.Tensor:
             case "leaning strokes":
                 for apart in (-8, 8):
                     draw.line([(x + apart + 5, middle - half * 0.7), (x + apart - 5, middle + half * 0.7)], 255, pen)
-            case "plus sign" | "times sign" as sign:
-                turn = random.normal(0 if sign == "plus sign" else np.pi / 4, 0.1)
-                for angle in (turn, turn + np.pi / 2 + random.normal(0, 0.1)):
-                    step = 0.8 * half * np.array([np.cos(angle), np.sin(angle)]) * random.uniform(0.8, 1.2)
-                    centre = random.normal([x, middle], 1.5)
-                    draw.line([*centre - step, *centre + step], 255, pen)
-            case "currency sign":
-                font = ImageFont.truetype(fonts[random.integers(len(fonts))], random.uniform(70, 110))
-                draw.text((x, base), random.choice(["$", "€", "£"]), 255, font, anchor="ms")
         drawn.append(np.asarray(sheet.reduce(FINE)))
     return torch.from_numpy(np.stack(drawn)).float() / 255
 

@@ -17,7 +17,6 @@ from .paper import printed_rules
 from .sampling import chance, smooth_field, uniform
 from .strokes import blur, distance_to_segment
 from .surroundings import border_objects
-from .words import draw_alphabets
 
 
 class StringBatch(NamedTuple):
@@ -50,7 +49,6 @@ class Strings:
         largest: Height of a character in pixels, at most.
         lines: How many there are, at most.
         joined: Share of the lines with a row of zeros that are written in one stroke.
-        worded: Share of the lines that begin or end with a word, of which nothing is to be read.
         fields: Share of the lines in the boxes of a form, of which much may be left.
         cut: Share of the pictures in which the border may cut off some of the writing.
         underlined: Share of the pictures with a line below, above or through the writing.
@@ -65,7 +63,6 @@ class Strings:
     largest: float = 64.0
     lines: int = 3
     joined: float = 0.15
-    worded: float = 0.25
     fields: float = 0.1
     cut: float = 0.15
     underlined: float = 0.3
@@ -116,8 +113,7 @@ class Strings:
         size = (torch.rand(n, self.lines, device=device) * fits[:, None]).long() + 1
         width = (frames >= 0.5).any(2).sum((1, 2)).clamp(min=1)
         chosen = torch.multinomial(1 / width, n * self.lines, replacement=True)
-        marks, alphabets = draw_marks(with_signs=True), draw_alphabets()
-        text = spell(frames[chosen], size.flatten(), marks, is_form.flatten(), self.joined, alphabets, self.worded)
+        text = spell(frames[chosen], size.flatten(), draw_marks(with_signs=True), is_form.flatten(), self.joined)
         aspect = ((text.last - text.first) / DIGIT_HEIGHT).view(n, self.lines).amax(1)
         height = torch.minimum(height, 0.97 * self.width / aspect)
         side = height / DIGIT_HEIGHT
