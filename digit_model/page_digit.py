@@ -6,14 +6,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 from PIL import Image
-from scipy.ndimage import maximum_filter
 from transformers import BaseImageProcessor, PreTrainedModel
 
 PAGE_STEP = 32
 """Pixels, of which the sides of a page are multiples."""
 
 _TILE, _OVERLAP = 320, 48
-_FAINT_INK = 0.1  # share of a pixel, from which on a look from further away may have seen ink there
 _BATCH_PIXELS = 2**17  # beyond which pages in one batch are slower than in two: they do not fit the CPU's cache
 
 
@@ -71,30 +69,6 @@ def to_shares(boxes: np.ndarray, page: tuple[int, int], size: tuple[int, int]) -
     """Top, left, bottom and right (K, 4) on a page -> left, top, right and bottom in shares of the picture."""
     start, covered = _fitted(page, size)
     return ((boxes - np.tile(start, 2)) / np.tile(covered, 2)).clip(0, 1)[:, [1, 0, 3, 2]]
-
-
-def is_seen_on(page: tuple[int, int], ink: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """
-    Where on a page there was ink at the look before, which leaves out rests of rules better.
-
-    Args:
-        page: Its height and width.
-        ink: (h, w) in [0, 1], as it was found before.
-        size: Width and height of the picture.
-
-    Returns:
-        bool (H, W).
-    """
-    (start, covered), (start_before, covered_before) = _fitted(page, size), _fitted(ink.shape, size)
-    nearby = torch.from_numpy(maximum_filter(ink.numpy() >= _FAINT_INK, 5))
-    rows, columns = (
-        torch.from_numpy((np.arange(page[axis]) + 0.5 - start[axis]) / covered[axis] * covered_before[axis])
-        .add(start_before[axis])
-        .long()
-        .clamp(0, ink.shape[axis] - 1)
-        for axis in (0, 1)
-    )
-    return nearby[rows][:, columns]
 
 
 def _page_shape(size: tuple[int, int], side: int, first: int) -> tuple[int, int]:

@@ -112,7 +112,8 @@ def scan(digit: Image.Image, side: int = 96, ink: int = 40) -> Image.Image:
 
 
 def page_of(digits: list[Image.Image], *lines: str, side: int = 56, gap: float = 0.72, ink: int = 40) -> Image.Image:
-    """Lines of digits, dark on white, a character every `gap` sides; "." "," "-" and "=" are drawn."""
+    """Lines of digits, dark on white, a character every `gap` sides; others are drawn: a 1 that is no more than a
+    stroke is "|", one with a long upstroke "^"."""
     longest = max(map(len, lines))
     page = Image.new("L", (round(side * (gap * longest + 1)), round(side * (1.2 * len(lines) + 0.6))), 255)
     draw = ImageDraw.Draw(page)
@@ -127,6 +128,10 @@ def page_of(digits: list[Image.Image], *lines: str, side: int = 56, gap: float =
                 draw.ellipse([centre - pen, base - pen, centre + pen, base + pen], fill=ink)
                 if sign == ",":
                     draw.line([(centre, base), (centre - 2 * pen, base + 4 * pen)], fill=ink, width=pen)
+            elif sign in "|^":
+                top, low, flag = y + side * 0.15, y + side * 0.85, side * 0.14 * (sign == "^")
+                points = [(centre - flag, y + side * 0.6), (centre + flag, top), (centre + flag, low)]
+                draw.line(points[sign == "|" :], ink, pen, joint="curve")
             elif sign in "-=":
                 for above in [0] if sign == "-" else [-pen, 2 * pen]:
                     ends = [(centre - side / 5, middle + above), (centre + side / 5, middle + above)]

@@ -175,6 +175,11 @@ def test_a_long_straight_stroke_beside_a_digit_is_a_one(reader, digits, lean):
     assert best_text(reader(page)) == "12"
 
 
+@pytest.mark.parametrize("line", ["|5|3", "2||7", "40|17", "80|1|", "6|9|3|50"])
+def test_ones_that_are_upright_strokes_are_read(reader, digits, line):
+    assert best_text(reader(page_of(digits, line))) == line.replace("|", "1")
+
+
 def test_lines_are_read_from_top_to_bottom(reader, digits):
     assert best_text(reader(page_of(digits, "1203", "45", "97"))) == "1203\n45\n97"
 
@@ -328,6 +333,17 @@ def test_parts_of_a_digit_are_put_together_and_two_digits_are_not(model, mnist):
             mended = split_and_merge(model, {0: ink, 5: ink}, {0: in_pieces, 5: apart})
         right += mended[0].boxes.tolist() == mended[5].boxes.tolist() == apart.boxes.tolist()
     assert right >= 0.8 * len(lines)
+
+
+@pytest.mark.parametrize("score, count", [(0.2, 1), (0.9, 2)])
+def test_two_ones_that_the_network_hardly_believes_are_the_strokes_of_one(model, digits, score, count):
+    page = page_of(digits, "^", ink=0)
+    owner = halves(page)
+    owner[:, : page.width // 2 + 3] = 1  # its upstroke, and its stem
+    ink, apart = told_apart(page, owner)
+    apart = apart._replace(scores=np.array([0.9, score]))
+    with torch.inference_mode():
+        assert len(split_and_merge(model, {0: ink}, {0: apart})[0].boxes) == count
 
 
 @pytest.mark.parametrize("line", ["40", "58", "92"])

@@ -16,6 +16,7 @@ _BATCH_SIZE = 256  # characters that are framed or read at once
 _MAX_GAP = 0.3  # of the larger one's size, between two characters that may be parts of one
 _MARK_HEIGHT = 0.6  # of the usual height, below which what is like no label is a mark
 _DOUBTED_SCORE = 0.97  # of one of two that stand close, below which they may be parts of one
+_WHOLE_SCORE = 0.6  # of the characters network, below which one may be part of another
 _MERGE_SCORE = 0.9  # of two as one, as a share of that of the surer of them, from which on they are one
 _SPLIT_SCORE = 0.64  # of both halves, multiplied, from which on what was taken for one character is two
 
@@ -25,8 +26,9 @@ def split_and_merge(
 ) -> dict[int, Characters]:
     """
     What the classifier takes for nothing is split where it is sure of both halves. Two that stand close are merged
-    where it does not believe one of them, their scores multiplied are lower than that of both as one, and it is about
-    as sure of that one as of the surer of the two. What is low, and nothing like a label, is a mark.
+    where it or the characters network does not believe one of them, their scores multiplied are lower than that of both
+    as one, and it is about as sure of that one as of the surer of the two. What is low, and nothing like a label, is a
+    mark.
 
     Args:
         model: A `DigitForImageClassification`.
@@ -90,14 +92,16 @@ def _merge(
 ) -> tuple[dict[int, Characters], dict[int, np.ndarray]]:
     """The characters, and the score (K,) of each one's likeliest label, with those merged that are parts of one."""
     pairs = {index: _close_pairs(each.boxes) for index, each in characters.items()}
-    for index, each in scores.items():
+    # the two strokes of a 1 look like a 1 each
+    sure = {i: each * np.minimum(1, characters[i].scores / _WHOLE_SCORE) for i, each in scores.items()}
+    for index, each in sure.items():
         is_doubtful = each[pairs[index]].min(1, initial=1) < _DOUBTED_SCORE
         pairs[index] = pairs[index][is_doubtful]
     both = _top_scores(model, inks, characters, pairs)
     characters, scores = characters.copy(), scores.copy()
     for index, of_both in both.items():
         alone = scores[index][pairs[index]]
-        gain = of_both / alone.prod(1)
+        gain = of_both / sure[index][pairs[index]].prod(1)
         # a sign is like no label: multiplied with its score, that of the digit beside it is below that of both as one
         is_better = (gain > 1) & (of_both >= _MERGE_SCORE * alone.max(1, initial=0))
         best = [pair for pair in (-gain).argsort() if is_better[pair]]

@@ -17,7 +17,7 @@ from torch import nn
 from transformers import BaseImageProcessor, PreTrainedModel
 
 from .characters_digit import MIN_INK, Characters, doubted, find_characters
-from .page_digit import PAGE_STEP, find_ink, is_seen_on, of_picture, tiled, to_pages, to_shares
+from .page_digit import PAGE_STEP, find_ink, of_picture, tiled, to_pages, to_shares
 from .parts_digit import frames_of, split_and_merge
 
 MAX_AREA = 4_000_000
@@ -29,7 +29,6 @@ MAX_SIDE = 20_000
 _MIN_HEIGHT = 24  # in page pixels, of usual characters, below which a closer look is worth it
 _TARGET_HEIGHT = 40  # that a closer look is to give them
 _MAX_HEIGHT = 56  # from which on they are shrunk to be told apart
-_VISIBLE_HEIGHT = 12  # from which on a look misses no digit
 _MIN_ZOOM = 1.25  # or it is no closer look
 _HEIGHT_OF_NOTHING = 10.0  # where there seems to be no ink
 _GAP = 2  # pixels on either side
@@ -74,17 +73,13 @@ def find_writing(
     writings: list[list[Writing]] = [[] for _ in pictures]
     side = PAGE_STEP * max(1, round(scale * processor.size["height"] / PAGE_STEP))
     looks = {index: side for index in range(len(pictures))}  # how long the longer side is
-    first, seen = {}, {}  # the ink at earlier looks
+    first = {}  # the ink at the first look
     while looks:
         inks, closer = {}, {}
         for index, ink in find_ink(model, processor, pictures, looks, side):
             first.setdefault(index, ink)
-            if index in seen:
-                ink = ink * is_seen_on(ink.shape, seen[index], pictures[index].size)
             height = _usual_height(ink)
             closer[index] = _closer(looks[index], height / scale or _HEIGHT_OF_NOTHING, pictures[index])
-            if height >= _VISIBLE_HEIGHT:
-                seen[index] = ink
             inks[index] = ink
         characters = _characters(model, {index: ink for index, ink in inks.items() if not closer[index]})
         for index, each in characters.items():
