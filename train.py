@@ -265,6 +265,7 @@ TABLET_SHARE = 0.13  # digits that were written on a tablet, for every training 
 VALIDATION_NOT_DIGITS = 500
 VALIDATION_PAGES = 2000
 VALIDATION_NUMBERS = 1000
+MIN_VALIDATION_NUMBERS = 100  # fewer say too little of how sure a number is
 
 
 class Data(NamedTuple):
@@ -417,10 +418,13 @@ def _search(trainer: DigitTrainer) -> BestRun:
 
 
 def calibrate_all(trainer: DigitTrainer, data: Data) -> dict:
-    """Fits what the scores mean on validation pictures, and of the numbers on synthetic ones of their digits."""
+    """
+    Fits what the scores mean on validation pictures, and of the numbers on synthetic ones of their digits, if there are
+    enough of them.
+    """
     model, digits = trainer.model, data.digits
     calibration = calibrate(trainer, data.splits["validation"], data.not_digits)
-    if len(digits.frames) and trainer.is_world_process_zero():
+    if len(digits.frames) >= MIN_VALIDATION_NUMBERS and trainer.is_world_process_zero():
         reader = NumberReadingPipeline(model=model, image_processor=trainer.processing_class, device=model.device)
         texts = [data.labels[label] for label in digits.labels[len(digits.pages) :]]
         written = make_numbers(digits.frames, texts, min(VALIDATION_NUMBERS, len(texts)))

@@ -177,10 +177,11 @@ def _failures(results: dict) -> str:
 
 
 def _numbers(results: dict) -> str:
-    calibration = results["calibration"].get("numbers")
+    calibration, table = results["calibration"].get("numbers"), ""
+    if "numbers" in results:
+        table = numbers_table(results) + "\n\n"
     if not calibration:
-        return ""
-    table = numbers_table(results) + "\n\n" if "numbers" in results else ""
+        return table
     return f"""{table}A sign of a number is shown as `?` where its share of the score is below \
 {calibration["number_threshold"]:.2f} (`config.number_threshold`). Of {calibration["n"]:,} synthetic numbers of the \
 held-out digits, on which that score was fitted, {percent(calibration["coverage"])} are shown without a `?`, and \

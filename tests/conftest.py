@@ -37,7 +37,7 @@ SMALL = ["--mnist", MNIST, "--per_device_train_batch_size", "32", "--pages_per_s
 def python(*arguments: str | Path, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess:
     """Runs Python as a user would, in another process; its output is kept."""
     command = [sys.executable, *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, env=os.environ | env, capture_output=True, text=True, timeout=280)
+    return subprocess.run(command, cwd=cwd, env=os.environ | env, capture_output=True, text=True, timeout=900)
 
 
 def call(main: Callable[[], None], *arguments: str | Path) -> None:
@@ -64,7 +64,7 @@ def running_app(*command: str, stderr: IO | None = None, **settings: str) -> Ite
         port = free.getsockname()[1]
     env = os.environ | {"GRADIO_SERVER_PORT": str(port)} | settings
     process = subprocess.Popen([sys.executable, *(command or ["app.py"])], cwd=ROOT, env=env, stderr=stderr)
-    url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 90
+    url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 300
     while True:
         try:
             urllib.request.urlopen(url)

@@ -111,11 +111,21 @@ def test_the_checkpoint_is_calibrated_on_validation_pictures(run):
     config, results = (json.loads((output / name).read_text()) for name in ("config.json", "results.json"))
     for name in ("temperature", "rejection_threshold"):
         assert config[name] == results["calibration"][name]
-    for name in ("number_powers", "number_threshold"):
-        assert config[name] == results["calibration"]["numbers"][name]
-    assert results["calibration"]["numbers"]["n"] == 30
     assert config["temperature"] > 0 and 0.1 <= config["rejection_threshold"] <= 1
     assert results["calibration"]["n"] == 500
+
+
+def test_numbers_are_calibrated_where_there_are_digits_enough_to_make_them_of(run, tmp_path, monkeypatch):
+    config = json.loads((run[0] / "config.json").read_text())
+    results = json.loads((run[0] / "results.json").read_text())
+    assert "numbers" not in results["calibration"] and config["number_powers"] == [1, 0]  # of 30 digits
+    monkeypatch.setattr("train.MIN_VALIDATION_NUMBERS", 30)
+    train_here(tmp_path, "--model_name_or_path", PRETRAINED, "--max_steps", "1", "--eval_strategy", "no")
+    config, results = (json.loads((tmp_path / name).read_text()) for name in ("config.json", "results.json"))
+    calibration = results["calibration"]["numbers"]
+    assert calibration["n"] == 30 and calibration["exact_match"] > 0.5
+    assert config["number_powers"] == calibration["number_powers"] != [1, 0]
+    assert config["number_threshold"] == calibration["number_threshold"]
 
 
 @pytest.mark.slow
