@@ -432,10 +432,18 @@ def calibrate_all(trainer: DigitTrainer, data: Data) -> dict:
     return calibration
 
 
-def finish(trainer: DigitTrainer, data: Data, runs: list[dict], measured_before: dict | None = None) -> dict:
+def finish(
+    trainer: DigitTrainer, data: Data, start: dict, runs: list[dict], measured_before: dict | None = None
+) -> dict:
     """
-    Calibrates, measures and writes the checkpoint with its card, and gives the results, to which those are added that
-    were measured of the same weights before.
+    Calibrates, measures and writes the checkpoint with its card, and gives the results.
+
+    Args:
+        trainer: Of the trained model.
+        data: What was read.
+        start: Results of the checkpoint that the weights came from; its training pictures count as well.
+        runs: All that the weights have been through.
+        measured_before: What else was measured of the same weights.
     """
     model, args, folder = trainer.model, trainer.args, Path(trainer.args.output_dir)
     validation, test = data.splits["validation"], data.splits["test"]
@@ -446,8 +454,8 @@ def finish(trainer: DigitTrainer, data: Data, runs: list[dict], measured_before:
     validation_scores = scores_of(trainer, validation)
     test_scores = scores_of(trainer, test)  # this is the only look at the test split
     trainer.results = {
-        "train": {source: len(pictures) for source, pictures in data.splits["train"].items()},
-        "licenses": data.licenses,
+        "train": start["train"] | {source: len(pictures) for source, pictures in data.splits["train"].items()},
+        "licenses": start["licenses"] | data.licenses,
         "calibration": calibration,
         "validation": measure_all(validation_scores, validation, metrics, threshold),
         "test": measure_all(test_scores, test, metrics, threshold, data.label_errors),
@@ -531,13 +539,14 @@ def train(
     run = trainer.train(resume_from_checkpoint=checkpoint)
     if start:
         use_average(trainer, [start, model])
-    runs = [*earlier_results(model_args.model_name_or_path)["runs"], describe_run(trainer, run, checkpoint, found)]
+    start_results = earlier_results(model_args.model_name_or_path)
+    runs = [*start_results["runs"], describe_run(trainer, run, checkpoint, found)]
     measured_before = {}
     if run.metrics["train_runtime"] == 0:  # it had been trained to its end before, and only the rest was left to do
         before = earlier_results(args.output_dir)
         runs = before["runs"] or runs
         measured_before = {part: before[part] for part in ("evaluation", "numbers") if part in before}
-    finish(trainer, data, runs, measured_before)
+    finish(trainer, data, start_results, runs, measured_before)
     return trainer, data
 
 
@@ -554,9 +563,9 @@ def train_seeds(model_args: ModelArguments, data_args: DataArguments, args: Digi
         models.append(deepcopy(trainer.model))
     use_average(trainer, models)
     trainer.args.output_dir = str(folder / "average")
-    earlier = earlier_results(model_args.model_name_or_path)["runs"]
-    own = [run for results in runs.values() for run in results["runs"][len(earlier) :]]
-    average = finish(trainer, data, earlier + own)
+    start = earlier_results(model_args.model_name_or_path)
+    own = [run for results in runs.values() for run in results["runs"][len(start["runs"]) :]]
+    average = finish(trainer, data, start, start["runs"] + own)
     if trainer.is_world_process_zero():
         (folder / "seeds.json").write_text(json.dumps({"seeds": runs, "average": average}, indent=2) + "\n")
         print("\n" + seeds_table(list(runs.values()), average))

@@ -64,9 +64,9 @@ def measure_all(
 
 
 def earlier_results(name: str | None) -> dict:
-    """What was measured of a checkpoint, in a folder or on the Hub, and the runs it has been through."""
+    """What was measured of a checkpoint, in a folder or on the Hub, its training pictures and its runs."""
     results = name and file_of(name, "results.json")
-    return json.loads(Path(results).read_text()) if results else {"runs": []}
+    return {"runs": [], "train": {}, "licenses": {}} | (json.loads(Path(results).read_text()) if results else {})
 
 
 def _name_of(device: torch.device) -> str:

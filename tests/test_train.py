@@ -422,6 +422,8 @@ def test_letters_train_with_the_same_command_from_scratch_or_from_digits_on(tmp_
     trained, digits = model.state_dict(), load_checkpoint()[0].state_dict()
     changed = {name.split(".")[0] for name in digits if not trained[name].equal(digits[name])}
     assert changed == ({"classifier"} if start else {"ink", "characters", "classifier"})
+    card = (tmp_path / "run" / "README.md").read_text()  # names all that the weights have learned from
+    assert f" of {custom_folder.name} (" in card and ("of mnist (" in card) == bool(start)
 
 
 @pytest.mark.parametrize(
