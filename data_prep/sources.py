@@ -3,9 +3,12 @@ Where custom pictures come from: an image folder, a ZIP of one, a parquet file, 
 
 In a folder or ZIP the folder that a picture lies in is its label, `<label>/<name>.png`; below a folder `validation` or
 `test` it is held out for that. Where a name starts with `<writer>_`, that is who wrote it, but for names that start
-with the label.
+with the label. A folder with a `metadata.jsonl` or `metadata.csv` says in there what its pictures show, `file_name` and
+`label`, and who wrote them, `writer`.
 """
 
+import csv
+import json
 import re
 import unicodedata
 import zipfile
@@ -21,6 +24,8 @@ from .errors import DataError, first_line
 
 MAX_PICTURE_BYTES = 100 * 2**20
 """A larger file is no picture of a digit, and unpacking it could fill the memory."""
+
+_METADATA = ("metadata.jsonl", "metadata.csv")
 
 
 class Entry(NamedTuple):
@@ -50,7 +55,9 @@ def open_source(source: str) -> tuple[object, Iterable[Entry]]:
         files = sorted(file for file in path.rglob("*") if file.is_file())
         if any(file.suffix == ".parquet" for file in files):
             return _open_dataset(source, source)
-        return [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files], _in_folder(path, files)
+        metadata = [file for file in files if file.name in _METADATA]
+        entries = _in_metadata(path, metadata) if metadata else _in_folder(path, files)
+        return [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files], entries
     if path.suffix.lower() == ".parquet" and path.is_file():
         return _open_dataset(source, "parquet", data_files=source)
     if path.is_file():
@@ -64,6 +71,29 @@ def open_source(source: str) -> tuple[object, Iterable[Entry]]:
 def _in_folder(root: Path, files: list[Path]) -> Iterator[Entry]:
     for file in files:
         yield from _file_entry(file.relative_to(root).as_posix(), file.stat().st_size, file.read_bytes)
+
+
+def _in_metadata(root: Path, metadata: list[Path]) -> Iterator[Entry]:
+    for table in metadata:
+        for row in _rows_of(table):
+            if not isinstance(row, dict) or row.get("file_name") is None or "label" not in row:
+                raise DataError(f"{table} needs a file_name and a label in every line.")
+            name = (table.parent.relative_to(root) / str(row["file_name"])).as_posix()
+            file = root / name
+            label, writer = ("" if row.get(key) is None else str(row[key]) for key in ("label", "writer"))
+            size = file.stat().st_size if file.exists() else 0
+            folders = [part.lower() for part in PurePosixPath(name).parts[:-1]]
+            yield Entry(name, label, writer or _writer_of(file.name, label), _split_of(folders), size, file.read_bytes)
+
+
+def _rows_of(table: Path) -> list[dict]:
+    try:
+        text = table.read_text(encoding="utf-8-sig")
+        if table.suffix == ".csv":
+            return list(csv.DictReader(text.splitlines()))
+        return [json.loads(line) for line in text.splitlines() if line.strip()]
+    except (ValueError, csv.Error) as error:
+        raise DataError(f"{table} cannot be read ({first_line(error)}).") from None
 
 
 def _in_zip(path: Path) -> Iterator[Entry]:

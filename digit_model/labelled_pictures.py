@@ -180,6 +180,7 @@ def with_text_labels(rows: Dataset, source: str = "the dataset") -> Dataset:
     # a table that datasets did not write has a column of bytes and paths
     images = [name for name, feature in rows.features.items() if isinstance(feature, Image) or name == "image"]
     labels = [name for name in _LABELS if name in rows.features]
+    labels += [name for name, feature in rows.features.items() if isinstance(feature, ClassLabel)]
     if not images or not labels:
         raise DatasetError(f"{source} needs a column of pictures and one named label; it has {rows.column_names}.")
     feature = rows.features[labels[0]]

@@ -1,3 +1,4 @@
+import json
 import shutil
 import sys
 import zipfile
@@ -78,6 +79,34 @@ def test_columns_are_known_by_their_names_and_the_first_writer_by_its_number(cus
     assert again["train"]["label"] == data["train"]["label"]
     assert again["train"]["writer"] == [str(writers.index(writer)) for writer in data["train"]["writer"]]
     assert "1 skipped" in report
+
+
+def described(row: dict, kind: str) -> str:
+    return json.dumps(row) if kind == "jsonl" else ",".join(map(str, row.values()))
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_a_folder_may_say_what_its_pictures_show_in_a_table(custom_folder, tmp_path, kind):
+    files, lines = sorted(custom_folder.rglob("*.png")), [] if kind == "jsonl" else ["file_name,label,writer"]
+    for number, file in enumerate(files):
+        part = "test" if number % 4 == 0 else "scans"
+        (tmp_path / "mine" / part).mkdir(parents=True, exist_ok=True)
+        shutil.move(file, tmp_path / "mine" / part / f"test_{number}.png")
+        row = {"file_name": f"{part}/test_{number}.png", "label": int(file.parent.name), "writer": f"me{number % 2}"}
+        lines.append(described(row, kind))
+    lines.append(described({"file_name": "scans/gone.png", "label": 3, "writer": ""}, kind))
+    (tmp_path / "mine" / f"metadata.{kind}").write_text("\n".join(lines))
+    data, report = read_custom([str(tmp_path / "mine")], LABELS)
+    assert (len(data["train"]), len(data["test"])) == (30, 10)
+    assert set(data["train"]["writer"]) == {"me0", "me1"} and set(data["train"]["label"]) == set(LABELS)
+    assert "1 skipped unreadable: scans/gone.png" in report
+
+
+@pytest.mark.parametrize("text", ['{"file_name": "a.png"}', "{file_name", '{"label": 3}', "3"])
+def test_a_table_that_says_too_little_is_refused(custom_folder, text):
+    (custom_folder / "metadata.jsonl").write_text(text)
+    with pytest.raises(DataError, match="metadata.jsonl"):
+        read_custom([str(custom_folder)], LABELS)
 
 
 @pytest.mark.parametrize("folder, split", [("test", "test"), ("Test", "test"), ("validation", "validation")])

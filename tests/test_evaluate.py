@@ -11,7 +11,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import MNIST, PRETRAINED, call, last_words, page_of, python, scan
-from datasets import load_dataset
+from datasets import ClassLabel, Dataset, Features, load_dataset
+from datasets import Image as ImageFeature
 from huggingface_hub import ModelCard
 from PIL import Image
 
@@ -150,6 +151,13 @@ def test_a_table_of_bytes_that_datasets_did_not_write_is_one_of_pictures(folder,
     pd.DataFrame({"image": images, "label": ["e\u0301"] * len(images)}).to_parquet(tmp_path / "mine.PARQUET")
     rows = load_labelled(str(tmp_path / "mine.PARQUET"))
     assert set(rows["label"]) == {"\u00e9"} and rows[0]["image"]["bytes"] == images[0]["bytes"]
+
+
+def test_the_label_is_a_column_of_classes_whatever_its_name(folder, tmp_path):
+    features = Features({"picture": ImageFeature(), "digit": ClassLabel(names=["three", "four"])})
+    rows = {"picture": [str(file) for file in sorted(folder.glob("[0-9]/*.png"))[:2]], "digit": [1, 0]}
+    Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "mine.parquet")
+    assert load_labelled(str(tmp_path / "mine.parquet"))["label"] == ["four", "three"]
 
 
 def test_a_zip_that_has_changed_is_measured_anew(folder, tmp_path):
