@@ -33,6 +33,7 @@ _MIN_ZOOM = 1.25  # or it is no closer look
 _HEIGHT_OF_NOTHING = 10.0  # where there seems to be no ink
 _GAP = 2  # pixels on either side
 _BORDER = 0.01  # of a picture's side
+_SPACE = 4.0  # heights of a character, beyond which its neighbour in a row belongs to something else
 
 
 @dataclass
@@ -44,7 +45,7 @@ class Writing:
         boxes: float (K, 4), left, top, right and bottom, in shares of the picture's width and height.
         scores: float (K,), in [0, 1], how sure it is that each is one character, and nothing beside it was left out.
         frames: (K, 1, frame_size, frame_size), what the classifier is to read.
-        lines: int (K,), the number of each one's line.
+        lines: int (K,), the number of each one's line, of which a row has several where its characters are far apart.
         ink: (H, W) in [0, 1], what was found to be written on the picture.
     """
 
@@ -186,10 +187,16 @@ def _in_order(boxes: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def in_lines(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Top, left, bottom and right (K, 4) -> int (K,) and (K,): in which order people read them, and each one's line."""
-    lines = _lines(boxes)
-    order = np.lexsort((boxes[:, 1], lines))
-    return order, lines[order]
+    """
+    Top, left, bottom and right (K, 4) in pixels -> int (K,) and (K,): in which order people read them, and each one's
+    line. What is far apart in a row, as the columns of a table are, counts as lines of its own.
+    """
+    rows = _rows(boxes)
+    order = np.lexsort((boxes[:, 1], rows))
+    rows, before, after = rows[order], boxes[order][:-1], boxes[order][1:]
+    height = np.maximum(before[:, 2] - before[:, 0], after[:, 2] - after[:, 0])
+    is_next = (rows[1:] != rows[:-1]) | (after[:, 1] - before[:, 3] > _SPACE * height)
+    return order, np.cumsum([0, *is_next])[: len(order)]
 
 
 def _is_cut_off(boxes: np.ndarray) -> np.ndarray:
@@ -209,17 +216,17 @@ def _shared_heights(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     return np.minimum(boxes[:, None, 3], others[:, 3]) - np.maximum(boxes[:, None, 1], others[:, 1])
 
 
-def _lines(boxes: np.ndarray) -> np.ndarray:
-    """(K, 4) -> int (K,): the line of each box, counted from the top. A line goes on with the next box beside it."""
-    lines = np.full(len(boxes), -1)
-    ends: list[int] = []  # the last box of each line
+def _rows(boxes: np.ndarray) -> np.ndarray:
+    """(K, 4) -> int (K,): the row of each box, counted from the top. A row goes on with the next box beside it."""
+    rows = np.full(len(boxes), -1)
+    ends: list[int] = []  # the last box of each row
     for index in boxes[:, 1].argsort():
         apart = [_apart(boxes[index], boxes[end]) for end in ends]
-        line = int(np.argmin(apart)) if apart and min(apart) < np.inf else len(ends)
-        ends[line : line + 1] = [index]
-        lines[index] = line
-    middles = [boxes[lines == line][:, [0, 2]].mean() for line in range(len(ends))]
-    return np.argsort(np.argsort(middles))[lines]
+        row = int(np.argmin(apart)) if apart and min(apart) < np.inf else len(ends)
+        ends[row : row + 1] = [index]
+        rows[index] = row
+    middles = [boxes[rows == row][:, [0, 2]].mean() for row in range(len(ends))]
+    return np.argsort(np.argsort(middles))[rows]
 
 
 def _apart(box: np.ndarray, other: np.ndarray) -> float:

@@ -184,6 +184,10 @@ def test_lines_are_read_from_top_to_bottom(reader, digits):
     assert best_text(reader(page_of(digits, "1203", "45", "97"))) == "1203\n45\n97"
 
 
+def test_numbers_far_apart_in_a_row_are_lines_of_their_own(reader, digits):
+    assert best_text(reader(page_of(digits, "203        45", "9  7  4   68"))) == "203\n45\n97468"
+
+
 @pytest.mark.parametrize("angle", [-13, 13])
 def test_lines_on_a_sheet_that_was_not_held_straight_are_read_in_order(reader, digits, angle):
     page = page_of(digits, "12034", "57981").rotate(angle, Image.Resampling.BICUBIC, expand=True, fillcolor=255)

@@ -60,7 +60,8 @@ class NumberReadingPipeline(_QuickPipeline):
     each digit. Pictures are what `DigitImageProcessor` takes, alone or in a list.
 
     Gives of each picture `{"text", "score", "digits": [{"label", "score", "box", "top"}]}`. Boxes are in pixels of the
-    upright picture; `?` in the text is a sign that the model will not stand behind; lines are joined by a newline.
+    upright picture; `?` in the text is a sign that the model will not stand behind; lines are joined by a newline, and
+    so are numbers far apart in a row.
 
     With `with_images=True` it also gives what the model saw, as grey PIL pictures: the "ink" of the whole picture, and
     the "frame" of each digit.

@@ -43,7 +43,8 @@ def vote(readings: list[tuple[Writing, torch.Tensor]]) -> tuple[Writing, torch.T
     best, is_one, labels = (
         join(parts) for join, parts in zip((np.concatenate, np.concatenate, torch.cat), zip(*voted))
     )
-    order, lines = in_lines(boxes[best][:, [1, 0, 3, 2]])
+    height, width = writings[0].ink.shape
+    order, lines = in_lines(boxes[best][:, [1, 0, 3, 2]] * [height, width, height, width])
     best = best[order]
     return Writing(boxes[best], is_one[order], frames[best], lines, writings[0].ink), labels[order]
 
