@@ -186,9 +186,9 @@ def with_text_labels(rows: Dataset, source: str = "the dataset") -> Dataset:
     feature = rows.features[labels[0]]
     texts = rows[labels[0]]
     is_index = isinstance(feature, ClassLabel)
-    if None in texts:
+    if None in texts or (is_index and -1 in texts):  # how datasets leave a class out
         raise DatasetError(f"{source} has pictures without a label: give each one, or take them out.")
-    texts = [str(text) if text == -1 or not is_index else feature.int2str(text) for text in texts]
+    texts = [feature.int2str(text) if is_index else str(text) for text in texts]
     texts = [unicodedata.normalize("NFC", text) for text in texts]  # a Mac writes é as e and an accent
     rows = rows.select_columns(images[:1]).rename_columns({images[0]: "image"} if images[0] != "image" else {})
     return rows.cast_column("image", Image(decode=False)).add_column("label", texts)

@@ -11,12 +11,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import MNIST, PRETRAINED, call, last_words, page_of, python, scan
-from datasets import ClassLabel, Dataset, Features, load_dataset
+from datasets import ClassLabel, Dataset, Features, Value, load_dataset
 from datasets import Image as ImageFeature
 from huggingface_hub import ModelCard
 from PIL import Image
 
 from digit_model.__main__ import main
+from digit_model.errors import DatasetError
 from digit_model.labelled_pictures import load_labelled
 from digit_model.model_card import model_card
 
@@ -158,6 +159,14 @@ def test_the_label_is_a_column_of_classes_whatever_its_name(folder, tmp_path):
     rows = {"picture": [str(file) for file in sorted(folder.glob("[0-9]/*.png"))[:2]], "digit": [1, 0]}
     Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "mine.parquet")
     assert load_labelled(str(tmp_path / "mine.parquet"))["label"] == ["four", "three"]
+
+
+@pytest.mark.parametrize(("kind", "none"), [(ClassLabel(names=["three"]), -1), (Value("int64"), None)])
+def test_pictures_without_a_label_are_not_taken_for_ones_of_no_digit(folder, tmp_path, kind, none):
+    rows = {"image": [str(file) for file in sorted(folder.glob("[0-9]/*.png"))[:2]], "label": [0, none]}
+    Dataset.from_dict(rows, Features({"image": ImageFeature(), "label": kind})).to_parquet(tmp_path / "mine.parquet")
+    with pytest.raises(DatasetError, match="without a label"):
+        load_labelled(str(tmp_path / "mine.parquet"))
 
 
 def test_a_zip_that_has_changed_is_measured_anew(folder, tmp_path):

@@ -108,7 +108,8 @@ def test_a_card_that_is_not_valid_is_refused(hub, pushed, monkeypatch, fault):
 @pytest.mark.slow
 def test_the_app_answers_with_a_model_of_the_hub_at_its_revision(hub, user, digits, tmp_path):
     publish = "import sys; from huggingface_hub import HfApi; api = HfApi(); api.create_repo('me/reader');"
-    publish += "api.upload_folder(repo_id='me/reader', folder_path=sys.argv[1]); api.create_tag('me/reader', tag='v0.1')"
+    publish += "api.upload_folder(repo_id='me/reader', folder_path=sys.argv[1]);"
+    publish += "api.create_tag('me/reader', tag='v0.1')"
     assert (done := user("-c", publish, PRETRAINED)).returncode == 0, done.stderr
     page_of(digits, "42").save(tmp_path / "number.png")
     settings = {"HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "home")}
