@@ -33,7 +33,7 @@ _MIN_ZOOM = 1.25  # or it is no closer look
 _HEIGHT_OF_NOTHING = 10.0  # where there seems to be no ink
 _GAP = 2  # pixels on either side
 _BORDER = 0.01  # of a picture's side
-_SPACE = 4.0  # heights of a character, beyond which its neighbour in a row belongs to something else
+_SPACE = 7.0  # heights of a character, beyond which its neighbour in a row belongs to something else
 
 
 @dataclass

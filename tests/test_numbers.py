@@ -185,7 +185,7 @@ def test_lines_are_read_from_top_to_bottom(reader, digits):
 
 
 def test_numbers_far_apart_in_a_row_are_lines_of_their_own(reader, digits):
-    assert best_text(reader(page_of(digits, "203        45", "9  7  4   68"))) == "203\n45\n97468"
+    assert best_text(reader(page_of(digits, "203          45", "9   7    4     68"))) == "203\n45\n97468"
 
 
 @pytest.mark.parametrize("angle", [-13, 13])
