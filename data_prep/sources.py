@@ -80,7 +80,8 @@ def _in_metadata(root: Path, metadata: list[Path]) -> Iterator[Entry]:
                 raise DataError(f"{table} needs a file_name and a label in every line.")
             name = (table.parent.relative_to(root) / str(row["file_name"])).as_posix()
             file = root / name
-            label, writer = ("" if row.get(key) is None else str(row[key]) for key in ("label", "writer"))
+            texts = ("" if row.get(key) is None else str(row[key]) for key in ("label", "writer"))
+            label, writer = (unicodedata.normalize("NFC", text) for text in texts)  # as names of folders are
             size = file.stat().st_size if file.exists() else 0
             folders = [part.lower() for part in PurePosixPath(name).parts[:-1]]
             yield Entry(name, label, writer or _writer_of(file.name, label), _split_of(folders), size, file.read_bytes)

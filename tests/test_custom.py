@@ -102,6 +102,13 @@ def test_a_folder_may_say_what_its_pictures_show_in_a_table(custom_folder, tmp_p
     assert "1 skipped unreadable: scans/gone.png" in report
 
 
+def test_labels_in_a_table_are_those_of_folders_in_any_encoding(custom_folder):
+    (custom_folder / "metadata.csv").write_text("file_name,label\n3/ada_3.png,e\u0301\n")
+    (custom_folder / "3" / "ada_3.png").write_bytes(next(custom_folder.glob("3/*.png")).read_bytes())
+    data, _ = read_custom([str(custom_folder)])
+    assert data["train"]["label"] == ["\u00e9"]
+
+
 @pytest.mark.parametrize("text", ['{"file_name": "a.png"}', "{file_name", '{"label": 3}', "3"])
 def test_a_table_that_says_too_little_is_refused(custom_folder, text):
     (custom_folder / "metadata.jsonl").write_text(text)
