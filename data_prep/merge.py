@@ -28,7 +28,7 @@ class DataArguments:
         default_factory=list,
         metadata={
             "help": "Your own pictures, any number of: an image folder or a ZIP of one (<label>/<name>.png, or "
-            "<label>/<writer>_<n>.png to keep writers apart), a folder with a metadata.jsonl or metadata.csv "
+            "<label>/<writer>_<n>.png to keep writers apart), one with a metadata.jsonl or metadata.csv "
             "(file_name, label, writer), a parquet file, a dataset on the Hub, owner/name or owner/name:config."
         },
     )

@@ -3,7 +3,7 @@ Where custom pictures come from: an image folder, a ZIP of one, a parquet file, 
 
 In a folder or ZIP the folder that a picture lies in is its label, `<label>/<name>.png`; below a folder `validation` or
 `test` it is held out for that. Where a name starts with `<writer>_`, that is who wrote it, but for names that start
-with the label. A folder with a `metadata.jsonl` or `metadata.csv` says in there what its pictures show, `file_name` and
+with the label. One with a `metadata.jsonl` or `metadata.csv` says in there what its pictures show, `file_name` and
 `label`, and who wrote them, `writer`.
 """
 
@@ -12,8 +12,10 @@ import json
 import re
 import unicodedata
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -26,6 +28,14 @@ MAX_PICTURE_BYTES = 100 * 2**20
 """A larger file is no picture of a digit, and unpacking it could fill the memory."""
 
 _METADATA = ("metadata.jsonl", "metadata.csv")
+
+
+class File(NamedTuple):
+    """A file of a folder or ZIP."""
+
+    name: str  # with the folders below the source, "/" between them
+    size: int  # bytes, as far as known
+    read: Callable[[], bytes]
 
 
 class Entry(NamedTuple):
@@ -55,49 +65,31 @@ def open_source(source: str) -> tuple[object, Iterable[Entry]]:
         files = sorted(file for file in path.rglob("*") if file.is_file())
         if any(file.suffix == ".parquet" for file in files):
             return _open_dataset(source, source)
-        metadata = [file for file in files if file.name in _METADATA]
-        entries = _in_metadata(path, metadata) if metadata else _in_folder(path, files)
-        return [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files], entries
+        there = [_file_in(path, file.relative_to(path).as_posix()) for file in files]
+        state = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+        return state, _entries(source, there, partial(_file_in, path))
     if path.suffix.lower() == ".parquet" and path.is_file():
         return _open_dataset(source, "parquet", data_files=source)
     if path.is_file():
-        return (str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns), _in_zip(path)
+        state = (str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns)
+        members = _in_zip(path)
+        return state, _entries(source, members, partial(_file_among, {member.name: member for member in members}))
     if re.fullmatch(r"\w[\w.-]*/[\w.-]+(:[\w.-]+)?", source):
         name, _, config = source.partition(":")
         return _open_dataset(source, name, **({"name": config} if config else {}))
     raise DataError(f"There is no custom data at {source}; check the path given to --custom_data.")
 
 
-def _in_folder(root: Path, files: list[Path]) -> Iterator[Entry]:
-    for file in files:
-        yield from _file_entry(file.relative_to(root).as_posix(), file.stat().st_size, file.read_bytes)
+def _file_in(root: Path, name: str) -> File:
+    file = root / name
+    return File(name, file.stat().st_size if file.exists() else 0, file.read_bytes)
 
 
-def _in_metadata(root: Path, metadata: list[Path]) -> Iterator[Entry]:
-    for table in metadata:
-        for row in _rows_of(table):
-            if not isinstance(row, dict) or row.get("file_name") is None or "label" not in row:
-                raise DataError(f"{table} needs a file_name and a label in every line.")
-            name = (table.parent.relative_to(root) / str(row["file_name"])).as_posix()
-            file = root / name
-            texts = ("" if row.get(key) is None else str(row[key]) for key in ("label", "writer"))
-            label, writer = (unicodedata.normalize("NFC", text) for text in texts)  # as names of folders are
-            size = file.stat().st_size if file.exists() else 0
-            folders = [part.lower() for part in PurePosixPath(name).parts[:-1]]
-            yield Entry(name, label, writer or _writer_of(file.name, label), _split_of(folders), size, file.read_bytes)
+def _file_among(members: dict[str, File], name: str) -> File:
+    return members.get(name, File(name, 0, partial(members.__getitem__, name)))  # reading it says that it is missing
 
 
-def _rows_of(table: Path) -> list[dict]:
-    try:
-        text = table.read_text(encoding="utf-8-sig")
-        if table.suffix == ".csv":
-            return list(csv.DictReader(text.splitlines()))
-        return [json.loads(line) for line in text.splitlines() if line.strip()]
-    except (ValueError, csv.Error) as error:
-        raise DataError(f"{table} cannot be read ({first_line(error)}).") from None
-
-
-def _in_zip(path: Path) -> Iterator[Entry]:
+def _in_zip(path: Path) -> list[File]:
     try:
         archive = zipfile.ZipFile(path)
     except zipfile.BadZipFile:
@@ -108,8 +100,9 @@ def _in_zip(path: Path) -> Iterator[Entry]:
         # a drive letter leads outside as well, once somebody unpacks the archive on Windows
         if name.is_absolute() or ".." in name.parts or re.match(r"[A-Za-z]:", member.filename):
             raise DataError(f"{path} is refused: its member {member.filename} points outside the archive.")
-    for member, name in zip(members, names):
-        yield from _file_entry(str(name), member.file_size, partial(_unpacked, archive, member))
+    return [
+        File(str(name), member.file_size, partial(_unpacked, archive, member)) for member, name in zip(members, names)
+    ]
 
 
 def _name_of(member: zipfile.ZipInfo) -> str:
@@ -128,13 +121,42 @@ def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
         return file.read(MAX_PICTURE_BYTES)  # the archive may be wrong about its size
 
 
-def _file_entry(name: str, size: int, read: Callable[[], bytes]) -> Iterator[Entry]:
-    path = PurePosixPath(name)
+def _entries(source: str, files: list[File], find: Callable[[str], File]) -> Iterator[Entry]:
+    """What a folder or ZIP holds: `find` gives the file of a name that one of its tables has."""
+    tables = [file for file in files if PurePosixPath(file.name).name in _METADATA]
+    if tables:
+        return chain.from_iterable(_by_table(f"{source}/{table.name}", table, find) for table in tables)
+    return chain.from_iterable(map(_by_folder, files))
+
+
+def _by_table(path: str, table: File, find: Callable[[str], File]) -> Iterator[Entry]:
+    for row in _rows_of(path, table):
+        if not isinstance(row, dict) or row.get("file_name") is None or "label" not in row:
+            raise DataError(f"{path} needs a file_name and a label in every line.")
+        name = PurePosixPath(table.name).parent / str(row["file_name"])
+        texts = ("" if row.get(key) is None else str(row[key]) for key in ("label", "writer"))
+        label, writer = (unicodedata.normalize("NFC", text) for text in texts)  # as names of folders are
+        file, folders = find(str(name)), [part.lower() for part in name.parts[:-1]]
+        yield Entry(file.name, label, writer or _writer_of(name.name, label), _split_of(folders), file.size, file.read)
+
+
+def _rows_of(path: str, table: File) -> list[dict]:
+    try:
+        text = table.read().decode("utf-8-sig")
+        if table.name.endswith(".csv"):
+            return list(csv.DictReader(text.splitlines()))
+        return [json.loads(line) for line in text.splitlines() if line.strip()]
+    except (ValueError, csv.Error, OSError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path} cannot be read ({first_line(error)}).") from None
+
+
+def _by_folder(file: File) -> Iterator[Entry]:
+    path = PurePosixPath(file.name)
     is_hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
     if not is_hidden and path.name != "Thumbs.db":  # file managers leave these
         label = unicodedata.normalize("NFC", path.parent.name)  # a Mac writes é as e and an accent
         folders = [part.lower() for part in path.parts[:-2]]
-        yield Entry(name, label, _writer_of(path.name, path.parent.name), _split_of(folders), size, read)
+        yield Entry(file.name, label, _writer_of(path.name, path.parent.name), _split_of(folders), file.size, file.read)
 
 
 def _split_of(names: list[str]) -> str:

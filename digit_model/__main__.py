@@ -183,7 +183,7 @@ def main() -> None:
         "datasets",
         nargs="+",
         metavar="DATASET",
-        help="an image folder or a ZIP of one (<label>/<name>.png), a folder with a metadata.jsonl, a parquet file, or "
+        help="an image folder or a ZIP of one (<label>/<name>.png, or with a metadata.jsonl), a parquet file, or "
         "a dataset on the Hub; pictures whose label the model does not have count as showing no digit",
     )
     command.add_argument("--task", choices=TASKS, default="image-classification", help="one digit, or whole numbers")

@@ -4,7 +4,7 @@ How good the answers are, and how far their scores can be believed.
 `evaluate.evaluator` would fit but that it still asks for `transformers.TFPreTrainedModel`, which is gone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import datasets
 import evaluate
@@ -122,7 +122,7 @@ def predict(classifier: Pipeline, rows: Dataset, batch_size: int = 32) -> pd.Dat
 
     Returns:
         A row a picture: `file`, `label`, `error` (why a picture could not be read, else ""), `is_known` (whether the
-        model has that label), `answer`, `score`, and the score of every label in a column of its name.
+        model has that label), `answer`, `score`, and the score of every label in those of `score_columns`.
 
     Raises:
         DatasetError: If none of them can be read.
@@ -137,7 +137,12 @@ def predict(classifier: Pipeline, rows: Dataset, batch_size: int = 32) -> pd.Dat
     scores = pd.DataFrame([{answer["label"]: answer["score"] for answer in each} for each in answers])
     scores = scores[list(config.id2label.values())].set_axis(table.index[table["error"] == ""])
     top = pd.DataFrame({"answer": scores.idxmax(axis=1), "score": scores.max(axis=1)})
-    return table.join(top).join(scores)
+    return table.join(top).join(scores.set_axis(score_columns(scores), axis=1))
+
+
+def score_columns(labels: Iterable[str]) -> list[str]:
+    """The columns of the scores of these labels in what `predict` gives."""
+    return [f"score_{label}" for label in labels]
 
 
 def summarize(table: pd.DataFrame, metrics: DigitMetrics, threshold: float) -> dict:
@@ -157,7 +162,7 @@ def summarize(table: pd.DataFrame, metrics: DigitMetrics, threshold: float) -> d
     figures = {"unreadable": int((~is_readable).sum()), "n_others": len(others)}
     if len(known):
         references = known["label"].map(metrics.labels.index).to_numpy()
-        figures |= measure(metrics, known[metrics.labels].to_numpy(), references, threshold)
+        figures |= measure(metrics, known[score_columns(metrics.labels)].to_numpy(), references, threshold)
     if len(others):
         figures["others_answered"] = float((others["score"] >= threshold).mean())
     return figures

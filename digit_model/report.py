@@ -15,7 +15,7 @@ from matplotlib.ticker import PercentFormatter
 from PIL import Image
 from transformers import Pipeline
 
-from .evaluation import DigitMetrics, calibration_bins, figures_row, predict, summarize
+from .evaluation import DigitMetrics, calibration_bins, figures_row, predict, score_columns, summarize
 from .failures import draw_confusion
 from .figure import draw_reading
 from .image_processing_digit import open_image, upright
@@ -145,7 +145,7 @@ def write_report(
         rows,
         mistakes=table[is_mistake],
         describe=partial(_way_of_a_picture, classifier=classifier),
-        answers=lambda row: row[labels].astype(float).nlargest(3).items(),
+        answers=lambda row: row[score_columns(labels)].astype(float).set_axis(labels).nlargest(3).items(),
         plots=_plots(known, config.rejection_threshold, images, labels) if len(known) else [],
         model=config.name_or_path,
         remark=f"An answer is believed from a score of {config.rejection_threshold:.3f} on.",

@@ -85,8 +85,9 @@ def described(row: dict, kind: str) -> str:
     return json.dumps(row) if kind == "jsonl" else ",".join(map(str, row.values()))
 
 
+@pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("kind", ["jsonl", "csv"])
-def test_a_folder_may_say_what_its_pictures_show_in_a_table(custom_folder, tmp_path, kind):
+def test_a_table_may_say_what_pictures_show(custom_folder, tmp_path, kind, packed):
     files, lines = sorted(custom_folder.rglob("*.png")), [] if kind == "jsonl" else ["file_name,label,writer"]
     for number, file in enumerate(files):
         part = "test" if number % 4 == 0 else "scans"
@@ -96,10 +97,11 @@ def test_a_folder_may_say_what_its_pictures_show_in_a_table(custom_folder, tmp_p
         lines.append(described(row, kind))
     lines.append(described({"file_name": "scans/gone.png", "label": 3, "writer": ""}, kind))
     (tmp_path / "mine" / f"metadata.{kind}").write_text("\n".join(lines))
-    data, report = read_custom([str(tmp_path / "mine")], LABELS)
+    source = shutil.make_archive(tmp_path / "mine", "zip", tmp_path, "mine") if packed else str(tmp_path / "mine")
+    data, report = read_custom([source], LABELS)
     assert (len(data["train"]), len(data["test"])) == (30, 10)
     assert set(data["train"]["writer"]) == {"me0", "me1"} and set(data["train"]["label"]) == set(LABELS)
-    assert "1 skipped unreadable: scans/gone.png" in report
+    assert f"1 skipped unreadable: {'mine/' if packed else ''}scans/gone.png" in report
 
 
 def test_labels_in_a_table_are_those_of_folders_in_any_encoding(custom_folder):

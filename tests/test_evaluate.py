@@ -17,9 +17,12 @@ from huggingface_hub import ModelCard
 from PIL import Image
 
 from digit_model.__main__ import main
+from digit_model.checkpoint import load_checkpoint
 from digit_model.errors import DatasetError
 from digit_model.labelled_pictures import load_labelled
 from digit_model.model_card import model_card
+from digit_model.pipeline_digit import DigitImageClassificationPipeline
+from digit_model.report import evaluate_digits
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +79,22 @@ def test_every_picture_has_its_row_of_predictions(report):
     _, target = report
     rows = list(csv.DictReader((target / "predictions.csv").open()))
     assert len(rows) == 32
-    scores = [sum(float(row[str(label)]) for label in range(10)) for row in rows]
+    scores = [sum(float(row[f"score_{label}"]) for label in range(10)) for row in rows]
     assert scores == pytest.approx([1] * 32, abs=1e-4)
-    assert all(row["answer"] == max("0123456789", key=lambda label: float(row[label])) for row in rows)
+    assert all(row["answer"] == max("0123456789", key=lambda label: float(row[f"score_{label}"])) for row in rows)
+
+
+def test_labels_may_be_called_like_the_columns_of_the_table(mnist, tmp_path):
+    model, processor = load_checkpoint(PRETRAINED)
+    names = ["file", "label", "error", "answer", "score", "is_known", "6", "7", "8", "9"]
+    model.config.id2label, model.config.label2id = dict(enumerate(names)), {n: i for i, n in enumerate(names)}
+    for number, row in enumerate(mnist["test"].select(range(10))):
+        (tmp_path / names[row["label"]]).mkdir(exist_ok=True)
+        row["image"].save(tmp_path / names[row["label"]] / f"{number}.png")
+    classifier = DigitImageClassificationPipeline(model=model, image_processor=processor)
+    figures = evaluate_digits("mine", load_labelled(str(tmp_path)), classifier, 4, tmp_path / "report")
+    assert figures["n"] == 10 and figures["accuracy"] == 1
+    assert (tmp_path / "report" / "index.html").exists()
 
 
 def test_the_same_pictures_from_a_zip_parquet_or_metadata_give_the_same_figures(folder, report, tmp_path):
