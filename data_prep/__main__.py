@@ -46,8 +46,11 @@ class PagesArguments:
 class NumbersArguments:
     """Which synthetic numbers to write."""
 
-    output_dir: str = field(default="numbers", metadata={"help": "Gets the folders apart, touching and forms."})
-    count: int = field(default=1000, metadata={"help": "How many, of one to ten digits, and half as many in forms."})
+    output_dir: str = field(default="numbers", metadata={"help": "Gets the folders apart, touching, forms and sheets."})
+    count: int = field(
+        default=1000,
+        metadata={"help": "How many, of one to ten digits; half as many in forms, and a fifth as many sheets of them."},
+    )
     split: str = field(default="test", metadata={"help": "Whose digits.", "choices": ["train", "validation", "test"]})
     seed: int = field(default=0, metadata={"help": "Another one writes other numbers."})
 
@@ -93,8 +96,8 @@ def pages(data_args: DataArguments, args: PagesArguments) -> None:
 def numbers(data_args: DataArguments, args: NumbersArguments) -> None:
     """Writes pictures of numbers whose digits touch, of others, and of ones in forms, a folder of each."""
     rows = merge(data_args)[args.split]
-    write_numbers(*frames_of(rows), args.count, Path(args.output_dir), args.seed)
-    print(f"Numbers: {', '.join(f'{args.output_dir}/{kind}' for kind in ('apart', 'touching', 'forms'))}")
+    folders = write_numbers(*frames_of(rows), args.count, Path(args.output_dir), args.seed)
+    print(f"Numbers: {', '.join(map(str, folders))}")
 
 
 def nothing(args: NothingArguments) -> None:

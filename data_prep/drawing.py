@@ -1,5 +1,8 @@
-"""Drawing in a frame: a fine canvas, a pen, and the curve that a hand makes of a few points."""
+"""Drawing in a frame: a fine canvas, a pen, the curve that a hand makes of a few points, and fonts."""
 
+from pathlib import Path
+
+import matplotlib
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw
 
@@ -7,6 +10,14 @@ from .mnist import FRAME_SIZE
 
 FINE = 4
 """Everything is drawn this much larger than the frame, so that edges are soft."""
+
+_FONTS = {"train": ("DejaVuS*.ttf", "STIXGeneral*.ttf"), "validation": ("cm[bst][0-9st]*.ttf", "cmr10.ttf")}
+
+
+def font_files(split: str) -> list[Path]:
+    """Of the fonts that come with matplotlib, those for "train" or for "validation"."""
+    folder = Path(matplotlib.get_data_path(), "fonts", "ttf")
+    return [path for pattern in _FONTS[split] for path in sorted(folder.glob(pattern))]
 
 
 def canvas() -> tuple[Image.Image, ImageDraw.ImageDraw]:

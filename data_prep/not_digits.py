@@ -8,7 +8,6 @@ A model that has only ever seen digits names one whatever it is shown; these tea
 from pathlib import Path
 
 import datasets
-import matplotlib
 import numpy as np
 import torch
 from datasets import Dataset
@@ -16,14 +15,13 @@ from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageFont, ImageOps
 
 from .custom import DAMAGE
-from .drawing import FINE, canvas, curve, pen
+from .drawing import FINE, canvas, curve, font_files, pen
 from .errors import DataError
 from .letters import handwritten_letter
 from .marks import NOBODYS_DIGITS, marks_of
 from .mnist import FRAME_SIZE
 
 _NO_LABEL = -1
-_FONTS = {"train": ("DejaVuS*.ttf", "STIXGeneral*.ttf"), "validation": ("cm[bst][0-9st]*.ttf", "cmr10.ttf")}
 _RANGES = [
     range(0x21, 0x7F),  # ASCII
     range(0x391, 0x3CA),  # Greek
@@ -65,7 +63,7 @@ def draw_not_digits(
         (count,), always -1.
     """
     random = np.random.default_rng([seed, len(split)])
-    fonts = [path for pattern in _FONTS[split] for path in sorted(_font_folder().glob(pattern))]
+    fonts = font_files(split)
     with_letters = all(label.isdecimal() for label in labels)
 
     def may_be_drawn(char: str) -> bool:
@@ -111,10 +109,6 @@ def read_not_digits(folder: str) -> Dataset:
             raise DataError(f"{file} cannot be read; take it out of {folder}.") from None
     rows = Dataset.from_dict({"image": files, "label": [_NO_LABEL] * len(files)})
     return rows.cast_column("image", datasets.Image())
-
-
-def _font_folder() -> Path:
-    return Path(matplotlib.get_data_path(), "fonts", "ttf")
 
 
 def _characters(path: Path) -> list[str]:

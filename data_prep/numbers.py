@@ -11,6 +11,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from .pages import Pages
+from .sheets import make_sheets
 
 _PAGE = 320  # pixels, so that ten digits side by side can still be read
 _BATCH = 32
@@ -56,20 +57,31 @@ def make_numbers(
             yield Number(Image.fromarray(sheet), text, bool(batch.touches[row]))
 
 
-def write_numbers(frames: torch.Tensor, labels: list[str], count: int, folder: Path, seed: int = 0) -> None:
+def write_numbers(frames: torch.Tensor, labels: list[str], count: int, folder: Path, seed: int = 0) -> list[Path]:
     """
-    Writes numbers whose neighbours touch, numbers whose digits stand apart, and half as many in the fields of forms, to
-    a folder each, with a `metadata.jsonl`.
+    Writes numbers whose neighbours touch, numbers whose digits stand apart, half as many in the fields of forms, and a
+    fifth as many sheets with printed words, to a folder each, with a `metadata.jsonl`.
+
+    Returns:
+        These folders.
     """
     metadata = {}
-    for name in ("apart", "touching", "forms"):
+    for name in ("apart", "touching", "forms", "sheets"):
         (folder / name).mkdir(parents=True, exist_ok=True)
         metadata[name] = (folder / name / "metadata.jsonl").open("w")
-    free = (("touching" if each.touches else "apart", each) for each in make_numbers(frames, labels, count, seed))
-    in_fields = (("forms", each) for each in make_numbers(frames, labels, count // 2, seed, fields=1.0))
-    made = tqdm(chain(free, in_fields), total=count + count // 2, desc="Writing numbers")
-    for index, (name, number) in enumerate(made):
-        number.image.save(folder / name / f"{index:05}.png")
-        print(json.dumps({"file_name": f"{index:05}.png", "text": number.text}), file=metadata[name])
+    free = (
+        ("touching" if each.touches else "apart", each.image, each.text)
+        for each in make_numbers(frames, labels, count, seed)
+    )
+    in_fields = (
+        ("forms", each.image, each.text) for each in make_numbers(frames, labels, count // 2, seed, fields=1.0)
+    )
+    on_sheets = (("sheets", *each) for each in make_sheets(frames, labels, count // 5, seed))
+    total = count + count // 2 + count // 5
+    made = tqdm(chain(free, in_fields, on_sheets), total=total, desc="Writing numbers")
+    for index, (name, image, text) in enumerate(made):
+        image.save(folder / name / f"{index:05}.png")
+        print(json.dumps({"file_name": f"{index:05}.png", "text": text}), file=metadata[name])
     for file in metadata.values():
         file.close()
+    return [folder / name for name in metadata]

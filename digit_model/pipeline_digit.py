@@ -13,6 +13,7 @@ from .image_processing_digit import is_one_picture, open_image
 from .parts_digit import NOTHING, label_scores
 from .reading_digit import MAX_AREA, MAX_SIDE, Writing, find_writing
 from .voting_digit import vote
+from .words_digit import without_words
 
 UNREADABLE = "?"
 """Stands in a text for a sign that the model will not stand behind."""
@@ -92,6 +93,7 @@ class NumberReadingPipeline(_QuickPipeline):
             looks = [self._read([pictures[i] for i in unsure], scale) for scale in self.model.config.look_scales]
             for index, *again in zip(unsure, *looks):
                 readings[index] = vote([readings[index], *again])
+        readings = [without_words(*reading) for reading in readings]
         return {"readings": [(size, *reading) for size, reading in zip(_unnested(model_inputs["sizes"]), readings)]}
 
     def _read(self, pictures: list[Image.Image], scale: float = 1.0) -> list[tuple[Writing, torch.Tensor]]:

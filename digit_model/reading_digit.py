@@ -193,10 +193,22 @@ def in_lines(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     rows = _rows(boxes)
     order = np.lexsort((boxes[:, 1], rows))
-    rows, before, after = rows[order], boxes[order][:-1], boxes[order][1:]
+    return order, groups(boxes[order], rows[order], _SPACE)
+
+
+def groups(boxes: np.ndarray, lines: np.ndarray, space: float) -> np.ndarray:
+    """
+    int (K,): the number of each sign's group, of those that stand in one line with less than a space between them.
+
+    Args:
+        boxes: (K, 4), top, left, bottom and right in pixels, in the order in which people read them.
+        lines: int (K,), the line of each.
+        space: In heights of the higher one of two neighbours.
+    """
+    before, after = boxes[:-1], boxes[1:]
     height = np.maximum(before[:, 2] - before[:, 0], after[:, 2] - after[:, 0])
-    is_next = (rows[1:] != rows[:-1]) | (after[:, 1] - before[:, 3] > _SPACE * height)
-    return order, np.cumsum([0, *is_next])[: len(order)]
+    is_next = (lines[1:] != lines[:-1]) | (after[:, 1] - before[:, 3] > space * height)
+    return np.cumsum([0, *is_next])[: len(boxes)]
 
 
 def _is_cut_off(boxes: np.ndarray) -> np.ndarray:

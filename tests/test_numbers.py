@@ -22,6 +22,7 @@ from digit_model.parts_digit import split_and_merge
 from digit_model.pipeline_digit import certainties, signs_of
 from digit_model.reading_digit import MAX_SIDE, Writing
 from digit_model.voting_digit import vote
+from digit_model.words_digit import without_words
 
 FONT = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
 
@@ -378,7 +379,7 @@ def reading_of(characters: list[tuple[str, float, float, float]]) -> tuple[Writi
     scores = torch.tensor(
         [[score if label == str(i) else (1 - score) / 9 for i in range(10)] for label, score, *_ in characters]
     )
-    boxes = np.array([[left, 0.2, right, 0.8] for *_, left, right in characters])
+    boxes = np.array([[left, 0.2, right, 0.8] for *_, left, right in characters]).reshape(-1, 4)
     frames = torch.rand(len(characters), 1, 28, 28)
     writing = Writing(boxes, np.ones(len(boxes)), frames, np.zeros(len(boxes), dtype=int), torch.zeros(9, 9))
     return writing, scores.view(-1, 10)
@@ -394,6 +395,37 @@ def test_readings_vote_place_by_place_on_how_many_characters_there_are_and_which
     assert writing.scores[0] == 1 and 0.5 < writing.scores[1] == writing.scores[2] < 0.75
     assert torch.equal(writing.frames[1:], apart[0].frames[1:]) and (writing.boxes[1:] == apart[0].boxes[1:]).all()
     assert writing.lines.tolist() == [0, 0, 0] and writing.ink is as_one[0].ink
+
+
+def left_of(characters: list[tuple[str, float, float, float]], line: int = 1) -> list[int]:
+    """What `without_words` leaves of a line of them, as in `reading_of`."""
+    writing, scores = reading_of(characters)
+    writing.lines += line
+    left, scores = without_words(writing, scores)
+    assert len(left.boxes) == len(left.scores) == len(left.frames) == len(left.lines) == len(scores)
+    assert not left.lines.any() and left.ink is writing.ink
+    return scores.argmax(-1).tolist()
+
+
+def test_signs_close_together_that_are_like_no_digit_are_a_word_and_left_out():
+    letters = [("5", 0.12, 0.0, 0.02), ("0", 0.9, 0.03, 0.05), ("8", 0.15, 0.06, 0.08), ("1", 0.3, 0.09, 0.11)]
+    number = [("4", 0.99, 0.65, 0.72), ("2", 0.4, 0.75, 0.82), ("7", 0.99, 0.85, 0.92)]
+    assert left_of([*letters, *number]) == [4, 2, 7]
+    beside = ("3", 0.2, 0.37, 0.4)
+    assert left_of([*letters, beside, *number]) == [4, 2, 7]
+    assert left_of([beside, *number]) == [3, 4, 2, 7]  # it may be a digit in a box
+    assert left_of(letters) == [5, 0, 8, 1]  # or a number that is hard to read
+    assert left_of([]) == []
+
+
+@pytest.mark.parametrize("words", [("Postcode", ""), ("", "please"), ("Total:", "EUR")])
+def test_words_printed_beside_a_number_are_not_read(reader, digits, words):
+    number, font = page_of(digits, "90217"), ImageFont.truetype(str(FONT.with_name("cmr10.ttf")), 28)
+    page = Image.new("L", (number.width + 400, number.height), 255)
+    page.paste(number, (200, 0))
+    for word, left, anchor in zip(words, (190, number.width + 215), ("rs", "ls")):
+        ImageDraw.Draw(page).text((left, 62), word, 40, font, anchor)
+    assert reader(page)["text"] == "90217"
 
 
 def test_only_a_number_that_is_not_read_surely_is_looked_at_again(reader, digits, monkeypatch):

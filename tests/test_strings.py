@@ -171,15 +171,17 @@ def test_numbers_know_their_text_and_repeat_by_seed(frames):
 
 
 def test_numbers_are_written_to_a_folder_of_each_kind_with_their_texts(frames, tmp_path):
-    write_numbers((frames * 255).byte(), list("0123456789"), 20, tmp_path)
+    folders = write_numbers((frames * 255).byte(), list("0123456789"), 20, tmp_path)
     written = {}
-    for kind in ("apart", "touching", "forms"):
+    for kind in (folder.name for folder in folders):
         rows = [json.loads(row) for row in (tmp_path / kind / "metadata.jsonl").read_text().splitlines()]
         assert {row["file_name"] for row in rows} == {file.name for file in (tmp_path / kind).glob("*.png")}
-        assert all(row["text"].isdecimal() and Image.open(tmp_path / kind / row["file_name"]).size for row in rows)
+        numbers = [number for row in rows for number in row["text"].split("\n")]
+        assert all(map(str.isdecimal, numbers)) and (len(numbers) > len(rows)) == (kind == "sheets")
+        assert all(Image.open(tmp_path / kind / row["file_name"]).size for row in rows)
         written[kind] = len(rows)
     assert written["apart"] and written["touching"] and written["apart"] + written["touching"] == 20
-    assert written["forms"] == 10
+    assert (written["forms"], written["sheets"]) == (10, 4)
 
 
 def test_the_whole_characters_are_told_with_the_frame_that_each_was_written_from(batch, frames):
