@@ -158,9 +158,9 @@ It is meant for numbers by hand: drawn, scanned or photographed, on plain, ruled
 leave no character. Handwriting unlike that of its training pictures may be read worse. What looks like a digit is read
 as one, such as the letters O, l and S, the upright strokes of an N or a T, a plus sign, the slash of a /- behind an
 amount, a circle around a digit, a full stop under a dash at the end of an amount and, where they are as dark as the
-pen, the sides of a form's boxes. Words and signatures beside a number are not left out: most of their letters are
-shown as `?`. A 1 with an upstroke as long as its stem may be read as two, and one that is as long, upright and straight
-as a ruled line may be taken for one, and left out.
+pen, the sides of a form's boxes. Of words and signatures beside a number something may be left, mostly a `?`. A 1 with
+an upstroke as long as its stem may be read as two, and one that is as long, upright and straight as a ruled line may be
+taken for one, and left out.
 """
 
 
