@@ -11,6 +11,7 @@ from data_prep import Strings, lines, make_numbers
 from data_prep.forms import printed_fields
 from data_prep.lines import LONGEST, Line, write_line
 from data_prep.numbers import write_numbers
+from data_prep.sheets import make_sheets
 from digit_model import load_checkpoint
 from digit_model.characters_digit import CHARACTER_SIZE, MARK, character_loss, cut_out, find_characters
 
@@ -168,6 +169,15 @@ def test_numbers_know_their_text_and_repeat_by_seed(frames):
     lengths = {len(number.text) for number in some}
     assert 1 in lengths and max(lengths) > 5 and {number.touches for number in some} == {True, False}
     assert all(set(number.text) <= set("0123456789") for number in some)
+
+
+def test_sheets_have_words_and_a_line_for_every_number_and_repeat_by_seed(frames):
+    labels, pixels = list("0123456789"), (frames * 255).byte()
+    some, again = (list(make_sheets(pixels, labels, 3, seed=2)) for _ in range(2))
+    assert all(np.array_equal(one, other) and text == same for (one, text), (other, same) in zip(some, again))
+    for sheet, text in some:
+        is_ink = np.asarray(sheet) < 0.8 * np.median(sheet)
+        assert 2 <= len(text.split("\n")) <= 4 and is_ink[:, 30:200].any() and is_ink[:, 360:].any()
 
 
 def test_numbers_are_written_to_a_folder_of_each_kind_with_their_texts(frames, tmp_path):
