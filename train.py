@@ -522,7 +522,7 @@ def train(
         args=args,
         augmentation=Augmentation(),
         pages=pages,
-        strings=Strings(),
+        strings=Strings() if all(map(str.isdecimal, data.labels)) else Strings(worded=0),
         freeze=model_args.freeze,
         other_hands=data.other_hands,
         teachers=teachers,

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import torch
 
-from .lines import DIGIT_HEIGHT, Line
+from .lines import DIGIT_HEIGHT, NOTHING, Line
 from .sampling import uniform
 
 
@@ -68,7 +68,7 @@ KINDS = {boxes: 0.43, boxes_apart: 0.2, frame: 0.17, comb: 0.13, circles: 0.07}
 def _around(line: Line, size: int) -> _Field:
     """Where the field of each line lies: larger than its characters by chance, and not quite level."""
     n, device = len(line.side), line.side.device
-    rows, columns = (line.centres[..., axis].where(line.characters > -2, torch.nan) for axis in (0, 1))
+    rows, columns = (line.centres[..., axis].where(line.characters > NOTHING, torch.nan) for axis in (0, 1))
     half = line.side[:, None, None] * DIGIT_HEIGHT / 2 * uniform(n, 1.1, 2.0, device)
     side = half * uniform(n, 0.8, 1.2, device)
     axis = torch.arange(size, device=device) + 0.5

@@ -17,6 +17,9 @@ LONGEST = 10
 DIGIT_HEIGHT = 20 / FRAME_SIZE
 """Of a digit, as a share of its frame's side."""
 
+MARK, NOTHING, LETTER = -1, -2, -3
+"""What stands in a place of a line that has no character: a mark such as a comma, nothing, a letter of a word."""
+
 _TAILS = 0.4  # of the rows of zeros in one stroke, in which the pen goes on after the last one
 
 _TONES = 1024
@@ -27,7 +30,7 @@ class Spelling(NamedTuple):
     Which characters follow one another; all lengths are shares of a frame's side.
 
     Attributes:
-        characters: int64 (N, LONGEST), the index of each place's frame, -1 for a mark such as a comma, -2 for nothing.
+        characters: int64 (N, LONGEST), the index of each place's frame, or `MARK`, `NOTHING` or `LETTER`.
         frames: float (N, LONGEST, 28, 28) in [0, 1].
         offsets: float (N, LONGEST), of each frame's middle from that of the first.
         first: float (N,), the left end of the line's ink.
@@ -48,7 +51,7 @@ class Line(NamedTuple):
     Characters on each page; all lengths are page pixels.
 
     Attributes:
-        characters: int64 (N, P), the index of each place's frame, -1 for a mark such as a comma, -2 for nothing.
+        characters: int64 (N, P), the index of each place's frame, or `MARK`, `NOTHING` or `LETTER`.
         frames: float (N, P, 28, 28) in [0, 1].
         centres: float (N, P, 2), row and column of each frame's middle.
         side: float (N,), of the frames.
@@ -65,7 +68,13 @@ class Line(NamedTuple):
 
 
 def spell(
-    frames: torch.Tensor, count: torch.Tensor, marks: torch.Tensor, is_spread: torch.Tensor, joined: float
+    frames: torch.Tensor,
+    count: torch.Tensor,
+    marks: torch.Tensor,
+    is_spread: torch.Tensor,
+    joined: float,
+    alphabets: torch.Tensor | None = None,
+    worded: float = 0.0,
 ) -> Spelling:
     """
     Args:
@@ -74,6 +83,8 @@ def spell(
         marks: float (M, 28, 28), of which some stand among the characters.
         is_spread: bool (N,), whether all places of the line are equally wide, as in the boxes of a form.
         joined: Share of the lines with a row of zeros that are written in one stroke.
+        alphabets: float (A, L, 28, 28), of which each word takes its letters from one.
+        worded: Share of the lines that hold a word, of which nothing is to be read.
     """
     n, device = len(frames), frames.device
     place = torch.arange(LONGEST, device=device)
@@ -91,12 +102,20 @@ def spell(
     is_mark[:, 1] &= ~is_mark[:, 0]  # something is to be read in every line
     mark = n + torch.randint(len(marks), (n, LONGEST), device=device)
     written = torch.cat([frames[:, 0], marks.to(frames)])[torch.where(is_mark, mark, characters)]
+    in_word = _words(count, worded) & ~in_row & ~is_spread[:, None] if worded else torch.zeros_like(in_row)
+    if in_word.any():
+        line, column = in_word.nonzero(as_tuple=True)
+        alphabet = torch.randint(len(alphabets), (n,), device=device)[line]
+        letter = torch.randint(alphabets.shape[1], (len(line),), device=device)
+        written[line, column] = alphabets.to(frames)[alphabet, letter]
     is_string = count > 1
     if is_string.any():
         written[is_string] = _slanted(written[is_string])
-    characters = torch.where(is_mark, -1, characters).where(place < count[:, None], -2)
+    characters = torch.where(in_word, LETTER, torch.where(is_mark, MARK, characters))
+    characters = characters.where(place < count[:, None], NOTHING)
     goes_on = in_row & F.pad(in_row[:, 1:], (0, 1))
-    return Spelling(characters, written, *_offsets(written, count, is_spread, goes_on), goes_on)
+    is_space = in_word[:, :-1] != in_word[:, 1:]
+    return Spelling(characters, written, *_offsets(written, count, is_spread, goes_on, is_space), goes_on)
 
 
 def _rows_of_zeros(count: torch.Tensor, share: float) -> torch.Tensor:
@@ -107,6 +126,15 @@ def _rows_of_zeros(count: torch.Tensor, share: float) -> torch.Tensor:
     last = count[:, None] - after
     first = last - length
     return (torch.rand(n, 1, device=device) < share) & (first >= 0) & (place >= first) & (place < last)
+
+
+def _words(count: torch.Tensor, share: float) -> torch.Tensor:
+    """bool (N, LONGEST): two places or more at one end of this share of the lines, or all of them."""
+    n, device = len(count), count.device
+    place, count = torch.arange(LONGEST, device=device), count[:, None]
+    length = torch.randint(2, LONGEST, (n, 1), device=device)
+    is_first, is_there = torch.rand(n, 1, device=device) < 0.6, torch.rand(n, 1, device=device) < share
+    return is_there & (count > 1) & (place < count) & torch.where(is_first, place < length, place >= count - length)
 
 
 def _is_zero(frames: torch.Tensor) -> torch.Tensor:
@@ -170,18 +198,18 @@ def write_line(line: Line, shape: tuple[int, int]) -> tuple[torch.Tensor, torch.
     """
     Returns:
         The ink, float (N, height, width) in [0, 1], and whose it is, int64 (N, height, width): the place of a character
-        from 1 on, -1 for a mark, 0 where there is none.
+        or letter from 1 on, `MARK`, 0 where there is none.
     """
     n, places = line.characters.shape
-    rows, where = (line.characters > -2).nonzero(as_tuple=True)
+    rows, where = (line.characters != NOTHING).nonzero(as_tuple=True)
     written = write(line.frames[rows, where, None], line.pen[rows], line.centres[rows, where], line.side[rows], shape)
-    number = torch.where(line.characters >= 0, torch.arange(1, places + 1, device=written.device), 0)[rows, where]
+    number = torch.arange(1, places + 1, device=written.device).where(line.characters != MARK, 0)[rows, where]
     both = _darkest(written, number[:, None, None], rows, n)
     if line.joined.any():
         for strokes in (_joins(line, shape), _tails(line, shape)):
             both = torch.maximum(both, _darkest(*strokes, n))
     ink, owner = both // _TONES / _TONES, (both % _TONES).long()
-    owner = torch.where(owner == 0, -1, owner)
+    owner = torch.where(owner == 0, MARK, owner)
     return ink, owner * (ink >= 0.5)
 
 
@@ -214,7 +242,7 @@ def _joins(line: Line, shape: tuple[int, int]) -> tuple[torch.Tensor, torch.Tens
 def _tails(line: Line, shape: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The stroke (K, H, W) with which the pen leaves some rows of zeros, 0 for whose it is, and its page (K,)."""
     is_last = F.pad(line.joined[:, :-1] & ~line.joined[:, 1:], (1, 0))
-    is_free = F.pad(line.characters[:, 1:], (0, 1), value=-2) < 0
+    is_free = F.pad(line.characters[:, 1:], (0, 1), value=NOTHING) < 0
     has_tail = torch.rand(is_last.shape, device=is_last.device) < _TAILS
     rows, place = (is_last & is_free & has_tail).nonzero(as_tuple=True)
     k, device, side = len(rows), rows.device, line.side[rows, None]
@@ -253,7 +281,11 @@ def _slanted(frames: torch.Tensor) -> torch.Tensor:
 
 
 def _offsets(
-    frames: torch.Tensor, count: torch.Tensor, is_spread: torch.Tensor, goes_on: torch.Tensor
+    frames: torch.Tensor,
+    count: torch.Tensor,
+    is_spread: torch.Tensor,
+    goes_on: torch.Tensor,
+    is_space: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """
     Where the characters of each line stand, in frame sides from the first one's middle: (N, P), and the left (N,) and
@@ -272,6 +304,8 @@ def _offsets(
     mean, spread = (torch.tensor(values, device=device)[style] for values in ([-0.01, 0.1, 0.3], [0.04, 0.06, 0.12]))
     gap = (mean + spread * torch.randn(n, places - 1, device=device)).clamp(min=-0.1)
     gap = torch.where(goes_on[:, :-1], gap.clamp(max=0.15), gap)
+    if is_space.any():
+        gap = torch.where(is_space, gap + uniform(n, 0.05, 0.6, device)[:, 0], gap)
     offsets = F.pad((touching + gap).cumsum(1), (1, 0))
     place = torch.arange(places, device=device)
     spread = place * uniform(n, 0.75, 1.4, device)[:, 0] + torch.randn_like(offsets) * 0.04

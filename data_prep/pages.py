@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 from .camera import photograph
 from .forms import printed_fields
-from .lines import DIGIT_HEIGHT, LONGEST, Line, compose, write_line
+from .lines import DIGIT_HEIGHT, LONGEST, NOTHING, Line, compose, write_line
 from .paper import grain, light, printed_rules
 from .sampling import chance, smooth_field, uniform
 from .strokes import blur, write, write_straight
@@ -27,8 +27,8 @@ class PageBatch(NamedTuple):
         pages: float (N, 1, S, S) in [0, 1].
         ink: float (N, 1, S, S) in [0, 1], how much of each pixel was written on.
         owner: int64 (N, S, S), the place of the character that each pixel belongs to, from 1 on, 0 for none.
-        characters: int64 (N, LONGEST), the index of each frame that is written, from left to right, -1 for a mark
-            such as a comma, -2 for nothing.
+        characters: int64 (N, LONGEST), the index of each frame that is written, from left to right, or
+            `MARK` or `NOTHING`.
         is_inside: bool (N, S, S), which part of the page the picture covers.
     """
 
@@ -41,7 +41,7 @@ class PageBatch(NamedTuple):
     @property
     def is_single(self) -> torch.Tensor:
         """bool (N,), whether one character is to be read: what the border cuts off of a neighbour does not count."""
-        return (self.characters > -2).sum(1) == 1
+        return (self.characters > NOTHING).sum(1) == 1
 
     @property
     def is_blank(self) -> torch.Tensor:
@@ -159,7 +159,7 @@ class Pages:
         ink = ink * is_written[:, None, None]
         neighbours = self._neighbours(frames, line)
         is_hidden = neighbours.sum((1, 2)) >= 0.4 * ink.sum((1, 2))
-        characters = line.characters.where((is_line & ~is_hidden)[:, None], -2)
+        characters = line.characters.where((is_line & ~is_hidden)[:, None], NOTHING)
         owner = owner.clamp(min=0) * is_line[:, None, None]
         return torch.maximum(ink, neighbours), owner, characters, self._fields(line, is_form)
 

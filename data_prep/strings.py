@@ -11,12 +11,13 @@ from typing import NamedTuple
 import torch
 
 from .forms import printed_fields
-from .lines import DIGIT_HEIGHT, LONGEST, Line, pens, rises, spell, write_line
+from .lines import DIGIT_HEIGHT, LETTER, LONGEST, MARK, NOTHING, Line, pens, rises, spell, write_line
 from .marks import draw_marks
 from .paper import printed_rules
 from .sampling import chance, smooth_field, uniform
 from .strokes import blur, distance_to_segment
 from .surroundings import border_objects
+from .words import draw_alphabets
 
 
 class StringBatch(NamedTuple):
@@ -26,8 +27,9 @@ class StringBatch(NamedTuple):
         owner: int64 (N, H, W), the number of the character that each pixel belongs to, from 1 on, 0 where there is no
             ink, -1 where it belongs to none: to a mark such as a comma, an underline, or dirt.
         characters: int64 (K, 2), the picture and the number of every character that the border cuts nothing off.
-        frames: int64 (K,), the index of the frame that each of them was written from.
-        neighbours: int64 (P, 3), the picture and the numbers of two such characters that stand side by side.
+        frames: int64 (K,), the index of the frame that each of them was written from, `LETTER` for one of a word.
+        neighbours: int64 (P, 3), the picture and the numbers of two such characters that stand side by side, of no
+            word.
     """
 
     ink: torch.Tensor
@@ -49,6 +51,7 @@ class Strings:
         largest: Height of a character in pixels, at most.
         lines: How many there are, at most.
         joined: Share of the lines with a row of zeros that are written in one stroke.
+        worded: Share of the lines with a word at one end, or nothing else, of which nothing is to be read.
         fields: Share of the lines in the boxes of a form, of which much may be left.
         cut: Share of the pictures in which the border may cut off some of the writing.
         underlined: Share of the pictures with a line below, above or through the writing.
@@ -63,6 +66,7 @@ class Strings:
     largest: float = 64.0
     lines: int = 3
     joined: float = 0.15
+    worded: float = 0.25
     fields: float = 0.1
     cut: float = 0.15
     underlined: float = 0.3
@@ -82,11 +86,12 @@ class Strings:
         ink, owner = write_line(line, (self.height, self.width))
         is_whole = self._is_whole(owner, line)
         dirt = torch.maximum(self._dirt(count, frames.device), self._fields(line, is_form))
-        owner = torch.where((owner == 0) & (dirt >= 0.5), -1, owner)
+        owner = torch.where((owner == 0) & (dirt >= 0.5), MARK, owner)
         ink = torch.maximum(ink, dirt)
         picture, place = is_whole.nonzero(as_tuple=True)
-        written = chosen[line.characters[picture, place]]
-        by_line = is_whole.view(count, self.lines, LONGEST)
+        character = line.characters[picture, place]
+        written = chosen[character.clamp(min=0)].where(character != LETTER, LETTER)
+        by_line = (is_whole & (line.characters != LETTER)).view(count, self.lines, LONGEST)
         beside, row, first = (by_line[..., :-1] & by_line[..., 1:]).nonzero(as_tuple=True)
         first = row * LONGEST + first + 1
         return StringBatch(
@@ -104,7 +109,7 @@ class Strings:
         edges = [owner[:, 0], owner[:, -1], owner[:, :, 0], owner[:, :, -1]]
         seen.scatter_(1, owner.clamp(min=0).flatten(1), True)
         cut.scatter_(1, torch.cat(edges, 1).clamp(min=0), True)
-        return (seen & ~cut)[:, 1:] & (line.characters >= 0)
+        return (seen & ~cut)[:, 1:] & (line.characters != MARK)
 
     def _compose(self, frames: torch.Tensor, is_form: torch.Tensor) -> tuple[Line, torch.Tensor]:
         n, device = len(is_form), frames.device
@@ -113,7 +118,8 @@ class Strings:
         size = (torch.rand(n, self.lines, device=device) * fits[:, None]).long() + 1
         width = (frames >= 0.5).any(2).sum((1, 2)).clamp(min=1)
         chosen = torch.multinomial(1 / width, n * self.lines, replacement=True)
-        text = spell(frames[chosen], size.flatten(), draw_marks(with_signs=True), is_form.flatten(), self.joined)
+        marks, alphabets = draw_marks(with_signs=True), draw_alphabets()
+        text = spell(frames[chosen], size.flatten(), marks, is_form.flatten(), self.joined, alphabets, self.worded)
         aspect = ((text.last - text.first) / DIGIT_HEIGHT).view(n, self.lines).amax(1)
         height = torch.minimum(height, 0.97 * self.width / aspect)
         side = height / DIGIT_HEIGHT
@@ -131,7 +137,7 @@ class Strings:
         rows = top[:, :, None] + rise * side[:, None, None] + (shift[:, 0] * self.height)[:, None, None]
         columns = left[:, :, None] + offsets * side[:, None, None] + (shift[:, 1] * self.width)[:, None, None]
         is_line = (number < lines[:, None])[:, :, None]
-        characters = text.characters.view(n, self.lines, LONGEST).where(is_line, -2)
+        characters = text.characters.view(n, self.lines, LONGEST).where(is_line, NOTHING)
         joined = text.joined.view(n, self.lines, LONGEST) & is_line
         centres = torch.stack([rows, columns], -1).flatten(1, 2)
         written = text.frames.view(n, -1, *text.frames.shape[2:])
@@ -158,7 +164,7 @@ class Strings:
         (n, lines), device = is_form.shape, is_form.device
         of_places = line.characters, line.frames, line.centres, line.joined
         places = [each.unflatten(1, (lines, LONGEST)) for each in of_places]
-        is_form = is_form & (places[0] > -2).any(2)
+        is_form = is_form & (places[0] > NOTHING).any(2)
         picture = is_form.nonzero()[:, 0]
         *places, joined = (each[is_form] for each in places)
         form = Line(*places, line.side[picture], line.pen[picture], joined)

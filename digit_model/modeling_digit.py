@@ -21,7 +21,7 @@ MAX_DICE_LOSS = 0.3
 """Dice loss of a page's ink, in [0, 1], from which on its frame shows too little of the character to learn from."""
 
 CHARACTER_WEIGHT = 0.01
-"""Of the characters' loss. Their network shares no weight with the others, but the clipping of all gradients."""
+"""Of the losses of characters and letters, which share no weight with the others, but the clipping of gradients."""
 
 TEACHERS_SHARE = 0.8
 """Of the labels' loss, in [0, 1], that is made up by what teachers answer, where there are any."""
@@ -169,7 +169,10 @@ class DigitClassifier(nn.Module):
         self.head = nn.Linear(channels[-1], config.num_labels + 1)
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        return self.head(self.dropout(self.embed(frames)))
+        return self.classify(self.embed(frames))
+
+    def classify(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return self.head(self.dropout(hidden_states))
 
     def embed(self, frames: torch.Tensor) -> torch.Tensor:
         """Frames (N, 1, frame_size, frame_size) -> (N, hidden_sizes[-1]), in which alike ones are close together."""
@@ -198,8 +201,8 @@ class DigitPreTrainedModel(PreTrainedModel):
 
 class DigitForImageClassification(DigitPreTrainedModel):
     """
-    A page, or a frame, to the label of the one character on it. `characters`, which tells those of a number apart, is
-    trained with the rest.
+    A page, or a frame, to the label of the one character on it. `characters`, which tells those of a number apart, and
+    `letters`, which tells the letters of a word beside it by what the classifier sees, are trained with the rest.
     """
 
     def __init__(self, config: DigitConfig):
@@ -208,6 +211,7 @@ class DigitForImageClassification(DigitPreTrainedModel):
         self.characters = DigitCharacters(config)
         self.frame = DigitFrame(config)
         self.classifier = DigitClassifier(config)
+        self.letters = nn.Linear(config.hidden_sizes[-1], 1)
         # named here, and not only in config.json, so that their code is saved with every checkpoint
         config.custom_pipelines = {
             task: {"impl": f"pipeline_digit.{pipeline.__name__}", "pt": ["AutoModelForImageClassification"]}
@@ -222,6 +226,8 @@ class DigitForImageClassification(DigitPreTrainedModel):
             init.normal_(module.weight, std=0.01)
             priors = torch.tensor([_CENTRE_PRIOR, 0.5, 0.5, 0.5], device=module.bias.device)
             init.copy_(module.bias, priors.logit().repeat_interleave(4))
+        if module is self.letters:  # none is left out of a number before it has learned which ones there are
+            init.constant_(module.bias, -4.0)
 
     def forward(
         self,
@@ -232,6 +238,7 @@ class DigitForImageClassification(DigitPreTrainedModel):
         strings: torch.Tensor | None = None,
         character_targets: torch.Tensor | None = None,
         character_pairs: torch.Tensor | None = None,
+        letter_targets: torch.Tensor | None = None,
         smoothing: float = 0.0,
         teachers: list[nn.Module] | None = None,
         return_dict: bool | None = None,
@@ -257,6 +264,8 @@ class DigitForImageClassification(DigitPreTrainedModel):
             character_pairs (`torch.LongTensor` of shape `(k, 3)`, *optional*):
                 A string and the numbers of two of its characters, to be read as one, as they are told apart, after the
                 frames; a single character is named twice.
+            letter_targets (`torch.LongTensor` of shape `(k,)`, *optional*):
+                Of the same: 1 for a letter of a word, 0 for what is none, -100 for what does not count.
             smoothing (`float`, *optional*, defaults to 0.0):
                 Share of each label, in [0, 1), that the loss spreads over all of them, as some pictures people name
                 differently (Szegedy et al., 2016, "Rethinking the Inception architecture").
@@ -292,10 +301,15 @@ class DigitForImageClassification(DigitPreTrainedModel):
                 parts.append(self.frame(canvases))
                 before, of_strings = labels[: -len(character_pairs)], labels[-len(character_pairs) :]
                 labels = torch.cat([before, of_strings.where(is_fair, -100)])
+                letter_targets = None if letter_targets is None else letter_targets.where(is_fair, -100)
         if parts:
             frames = torch.cat(parts)
-            outputs = self.classifier(frames).float()
+            hidden_states = self.classifier.embed(frames)
+            outputs = self.classifier.classify(hidden_states).float()
             logits = self._logits(outputs, frames)
+            if letter_targets is not None:
+                of_characters = hidden_states[len(hidden_states) - len(letter_targets) :]
+                losses.append(CHARACTER_WEIGHT * self._letter_loss(of_characters, letter_targets))
             if labels is not None:
                 loss = self._label_loss(outputs, labels, smoothing)
                 if teachers:
@@ -370,6 +384,22 @@ class DigitForImageClassification(DigitPreTrainedModel):
     def _logits(self, outputs: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
         has_ink = frames.detach().amax(dim=(-3, -2, -1)).ge(self.config.min_contrast)
         return self._spread(outputs) * has_ink[:, None] / self.config.temperature
+
+    def letter_logits(self, frames: torch.Tensor) -> torch.Tensor:
+        """Frames (N, 1, frame_size, frame_size) -> (N,), the logit of each being a letter, such as those of a word."""
+        return self.letters(self.classifier.embed(frames)).float()[:, 0]
+
+    def _letter_loss(self, hidden_states: torch.Tensor, letter_targets: torch.Tensor) -> torch.Tensor:
+        """
+        Cross-entropy in which all letters count as much as all others. The classifier learns nothing of it: letters
+        such as o and l it is to take for digits.
+        """
+        logits = self.letters(hidden_states.detach()).float()[:, 0]
+        loss = nn.functional.binary_cross_entropy_with_logits(
+            logits, letter_targets.float().clamp(min=0), reduction="none"
+        )
+        chosen = [letter_targets == label for label in (0, 1)]
+        return sum((loss * of_kind).sum() / of_kind.sum().clamp(min=1) for of_kind in chosen)
 
     def _label_loss(self, outputs: torch.Tensor, labels: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:
         """Cross-entropy, with "none of the labels" as one label more."""

@@ -1,6 +1,7 @@
 """The model for ONNX Runtime: one file of page -> scores, and its networks as a faster backend on a CPU."""
 
 import contextlib
+import copy
 import importlib.util
 import io
 import json
@@ -23,6 +24,17 @@ class _Scores(nn.Module):
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
         return self.model(pixel_values).logits.softmax(-1)
+
+
+class _Embedding(nn.Module):
+    """All stages of a classifier as one, and averaged already."""
+
+    def __init__(self, classifier: nn.Module):
+        super().__init__()
+        self.classifier = copy.deepcopy(classifier)
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        return self.classifier.embed(frames)[..., None, None]
 
 
 class _OnnxNetwork(nn.Module):
@@ -68,7 +80,8 @@ def on_onnx_runtime(model: DigitForImageClassification) -> DigitForImageClassifi
     of_pages = {0: "batch", 2: "height", 3: "width"}
     model.ink = _OnnxNetwork(model.ink, torch.rand(2, 1, size, size + 32), of_pages)
     model.characters = _OnnxNetwork(model.characters, torch.rand(2, 1, size, size + 32), of_pages)
-    model.classifier = _OnnxNetwork(model.classifier, torch.rand(2, 1, frame, frame), {0: "batch"})
+    embedding = _OnnxNetwork(_Embedding(model.classifier), torch.rand(2, 1, frame, frame), {0: "batch"})
+    model.classifier.stages = nn.ModuleList([embedding])
     return model
 
 

@@ -166,6 +166,12 @@ def label_scores(model: PreTrainedModel, frames: torch.Tensor) -> torch.Tensor:
     return torch.cat([model(frames=batch).logits.float().softmax(-1).cpu() for batch in batches])
 
 
+def letter_logits(model: PreTrainedModel, frames: torch.Tensor) -> torch.Tensor:
+    """(N, 1, frame_size, frame_size) -> (N,), of each being a letter, in bounded memory."""
+    batches = frames.to(model.device, model.dtype).split(_BATCH_SIZE)
+    return torch.cat([model.letter_logits(batch).cpu() for batch in batches])
+
+
 def frames_of(
     model: PreTrainedModel,
     inks: dict[int, torch.Tensor],

@@ -26,7 +26,7 @@ from .failures import draw_confusion
 from .model_card import model_card
 from .modeling_digit import NO_LABEL
 
-NETWORKS = ("ink", "characters", "classifier")
+NETWORKS = ("ink", "characters", "classifier", "letters")
 SHARP_SHARE = 0.5  # of the plain frames that are read as they are: warping blurs, and what is read in use is sharp
 OTHERS_RATE = 0.3  # AdamW's learning rate for all but the kernels, as a share of Muon's
 CHARACTERS_PER_STRING, NEIGHBOURS_PER_STRING = 5, 0.5  # that are read as frames, neighbours as if they were one
@@ -109,7 +109,7 @@ class DigitTrainer(Trainer):
         practice = {"smoothing": self.args.label_smoothing_factor, "teachers": self.teachers}
         if not {"ink", "classifier"} <= set(self.freeze):
             practice |= self._pages_and_frames(frames, labels, count)
-        if not {"characters", "classifier"} <= set(self.freeze):
+        if not {"characters", "classifier", "letters"} <= set(self.freeze):
             practice |= self._strings(self.warp(frames), labels, practice.get("labels"))
         return practice
 
@@ -147,8 +147,9 @@ class DigitTrainer(Trainer):
         """Numbers to be told apart, and some of their characters as frames, alone and with the next one."""
         strings = self.strings(warped, self.args.strings_per_step)
         practice = {"strings": strings.ink, "character_targets": strings.owner}
-        if labels_before is None:  # nothing but the characters network is to learn
+        if {"classifier", "letters"} <= set(self.freeze):
             return practice
+        labels_before = labels[:0] if labels_before is None else labels_before
         alone, both = (
             torch.randperm(len(each), device=warped.device)[: int(share * self.args.strings_per_step)]
             for each, share in (
@@ -156,10 +157,12 @@ class DigitTrainer(Trainer):
                 (strings.neighbours, NEIGHBOURS_PER_STRING),
             )
         )
-        no_label = labels.new_full((len(both),), NO_LABEL)
+        frames, no_label = strings.frames[alone], labels.new_full((len(both),), NO_LABEL)
+        is_letter = frames < 0
         return practice | {
             "character_pairs": torch.cat([strings.characters[alone][:, [0, 1, 1]], strings.neighbours[both]]),
-            "labels": torch.cat([labels_before, labels[strings.frames[alone]], no_label]),
+            "labels": torch.cat([labels_before, labels[frames.clamp(min=0)].where(~is_letter, -100), no_label]),
+            "letter_targets": torch.cat([is_letter.long(), torch.full_like(no_label, -100)]),
         }
 
     def _get_train_sampler(self, train_dataset=None) -> torch.utils.data.Sampler:

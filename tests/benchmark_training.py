@@ -59,15 +59,17 @@ def bare_loop(mnist: Path, args: DigitTrainingArguments) -> tuple[float, float]:
         numbers = strings(frames, args.strings_per_step)
         making += time.perf_counter() - begin
         count = CHARACTERS_PER_STRING * args.strings_per_step
+        written = numbers.frames[:count]
         on_pages = labels[: args.pages_per_step].where(batch.is_single, -100)
         model(
             batch.pages,
             frames=frames,
-            labels=torch.cat([on_pages, labels, labels[numbers.frames[:count]]]),
+            labels=torch.cat([on_pages, labels, labels[written.clamp(min=0)].where(written >= 0, -100)]),
             ink_targets=batch.ink,
             strings=numbers.ink,
             character_targets=numbers.owner,
             character_pairs=numbers.characters[:count, [0, 1, 1]],
+            letter_targets=(written < 0).long(),
         ).loss.backward()
         optimizer.step()
         optimizer.zero_grad()

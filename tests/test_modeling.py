@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -115,8 +117,8 @@ def test_a_page_that_is_not_read_surely_gets_the_mean_of_looks_at_several_sizes(
 
 @torch.inference_mode()
 def test_a_page_that_is_read_surely_once_calibrated_is_not_looked_at_again(model, digits, monkeypatch):
-    sure = model.classifier.forward  # label smoothing keeps every score lower than that
-    monkeypatch.setattr(model.classifier, "forward", lambda frames: 0.2 * sure(frames))
+    sure = model.classifier.classify  # label smoothing keeps every score lower than that
+    monkeypatch.setattr(model.classifier, "classify", lambda hidden_states: 0.2 * sure(hidden_states))
     page = pages_of(scan(digits[3], side=150))
     for temperature, is_looked_at_again in ((1.0, True), (0.2, False)):
         monkeypatch.setattr(model.config, "temperature", temperature)
@@ -147,9 +149,22 @@ def test_the_loss_of_labels_ink_and_characters_reaches_every_weight(digits):
     model = DigitForImageClassification(DigitConfig(hidden_sizes=[8, 8], depths=[1, 1]))
     pages = pages_of([scan(digit) for digit in digits])
     labels, ink_targets = torch.arange(10).repeat(2), (pages < 0.5).float()
-    strings = {"strings": ink_targets, "character_targets": ink_targets[:, 0].long()}
+    strings = {"strings": ink_targets, "character_targets": ink_targets[:, 0].long(), "letter_targets": labels % 2}
     model(pages, frames=pages_of(digits), labels=labels, ink_targets=ink_targets, **strings).loss.backward()
     assert all(parameter.grad is not None and parameter.grad.any() for parameter in model.parameters())
+
+
+def test_letters_are_learned_from_what_the_classifier_sees_and_teach_it_nothing(model, digits):
+    model = copy.deepcopy(model)
+    strings = (pages_of([scan(digit) for digit in digits]) < 0.5).float()
+    pairs = torch.tensor([[picture, 1, 1] for picture in range(10)])
+    shown = {"strings": strings, "character_targets": strings[:, 0].long(), "character_pairs": pairs}
+    nothing = torch.full((10,), -100)
+    for letters, is_learned in ((torch.arange(10) % 2, True), (nothing, False)):
+        model.zero_grad()
+        model(labels=nothing, letter_targets=letters, **shown).loss.backward()
+        assert model.letters.weight.grad.any() == is_learned
+        assert not any(weight.grad.any() for weight in model.classifier.parameters() if weight.grad is not None)
 
 
 def test_characters_of_strings_are_read_after_the_frames_and_there_may_be_none(model, digits):

@@ -397,35 +397,46 @@ def test_readings_vote_place_by_place_on_how_many_characters_there_are_and_which
     assert writing.lines.tolist() == [0, 0, 0] and writing.ink is as_one[0].ink
 
 
-def left_of(characters: list[tuple[str, float, float, float]], line: int = 1) -> list[int]:
-    """What `without_words` leaves of a line of them, as in `reading_of`."""
-    writing, scores = reading_of(characters)
-    writing.lines += line
-    left, scores = without_words(writing, scores)
+def left_of(signs: list[tuple[str, float, float, float]]) -> list[int]:
+    """What `without_words` leaves of a line: of each sign its label, its logit of being a letter, and its two ends."""
+    writing, scores = reading_of([(label, 0.9, *ends) for label, _, *ends in signs])
+    writing.lines += 1
+    left, scores = without_words(writing, scores, np.array([logit for _, logit, *_ in signs]))
     assert len(left.boxes) == len(left.scores) == len(left.frames) == len(left.lines) == len(scores)
     assert not left.lines.any() and left.ink is writing.ink
     return scores.argmax(-1).tolist()
 
 
-def test_signs_close_together_that_are_like_no_digit_are_a_word_and_left_out():
-    letters = [("5", 0.12, 0.0, 0.02), ("0", 0.9, 0.03, 0.05), ("8", 0.15, 0.06, 0.08), ("1", 0.3, 0.09, 0.11)]
-    number = [("4", 0.99, 0.65, 0.72), ("2", 0.4, 0.75, 0.82), ("7", 0.99, 0.85, 0.92)]
-    assert left_of([*letters, *number]) == [4, 2, 7]
-    beside = ("3", 0.2, 0.37, 0.4)
-    assert left_of([*letters, beside, *number]) == [4, 2, 7]
+def test_signs_close_together_that_are_letters_are_a_word_and_left_out():
+    word = [("5", 3.0, 0.0, 0.02), ("0", -1.0, 0.03, 0.05), ("8", 2.0, 0.06, 0.08), ("1", 0.5, 0.09, 0.11)]
+    number = [("4", -5.0, 0.65, 0.72), ("2", 1.0, 0.75, 0.82), ("7", -5.0, 0.85, 0.92)]
+    assert left_of([*word, *number]) == [4, 2, 7]
+    beside = ("3", 3.0, 0.37, 0.4)
+    assert left_of([*word, beside, *number]) == [4, 2, 7]
     assert left_of([beside, *number]) == [3, 4, 2, 7]  # it may be a digit in a box
-    assert left_of(letters) == [5, 0, 8, 1]  # or a number that is hard to read
+    assert left_of(word) == [5, 0, 8, 1]  # or a number that is hard to read
     assert left_of([]) == []
 
 
-@pytest.mark.parametrize("words", [("Postcode", ""), ("", "please"), ("Total:", "EUR")])
-def test_words_printed_beside_a_number_are_not_read(reader, digits, words):
+def page_with(digits, words: tuple[str, str]) -> Image.Image:
+    """90217, with a printed word before and behind it."""
     number, font = page_of(digits, "90217"), ImageFont.truetype(str(FONT.with_name("cmr10.ttf")), 28)
     page = Image.new("L", (number.width + 400, number.height), 255)
     page.paste(number, (200, 0))
     for word, left, anchor in zip(words, (190, number.width + 215), ("rs", "ls")):
         ImageDraw.Draw(page).text((left, 62), word, 40, font, anchor)
-    assert reader(page)["text"] == "90217"
+    return page
+
+
+@pytest.mark.parametrize("words", [("Postcode", ""), ("", "please"), ("Total:", "EUR"), ("Item No", "kg")])
+def test_words_printed_beside_a_number_are_not_read(reader, digits, words):
+    assert reader(page_with(digits, words))["text"] == "90217"
+
+
+def test_a_model_whose_labels_are_letters_leaves_no_word_out(reader, digits, monkeypatch):
+    page = page_with(digits, ("Postcode", ""))
+    monkeypatch.setattr(reader.model.config, "id2label", dict(enumerate("abcdefghij")))
+    assert len(reader(page)["digits"]) >= 5 + 6
 
 
 def test_only_a_number_that_is_not_read_surely_is_looked_at_again(reader, digits, monkeypatch):

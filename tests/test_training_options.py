@@ -160,7 +160,7 @@ def test_tensorboard_shows_curves_pages_with_their_ink_and_confusion_matrices(tm
     ("arguments", "sentence"),
     [
         (["--seeds", "1", "2", "--push_to_hub"], "push the one you choose"),
-        (["--freeze", "ink", "characters", "classifier"], "leaves nothing to train"),
+        (["--freeze", "ink", "characters", "classifier", "letters"], "leaves nothing to train"),
         (["--freeze", "head"], "--freeze takes"),
         (["--teachers", "me/digit-cnn", "--freeze", "classifier"], "teach the classifier"),
         (["--average_with_start"], "needs a checkpoint to start from"),

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 from transformers import ImageClassificationPipeline, Pipeline
 
 from .image_processing_digit import is_one_picture, open_image
-from .parts_digit import NOTHING, label_scores
+from .parts_digit import NOTHING, label_scores, letter_logits
 from .reading_digit import MAX_AREA, MAX_SIDE, Writing, find_writing
 from .voting_digit import vote
 from .words_digit import without_words
@@ -93,16 +93,22 @@ class NumberReadingPipeline(_QuickPipeline):
             looks = [self._read([pictures[i] for i in unsure], scale) for scale in self.model.config.look_scales]
             for index, *again in zip(unsure, *looks):
                 readings[index] = vote([readings[index], *again])
-        readings = [without_words(*reading) for reading in readings]
         return {"readings": [(size, *reading) for size, reading in zip(_unnested(model_inputs["sizes"]), readings)]}
 
     def _read(self, pictures: list[Image.Image], scale: float = 1.0) -> list[tuple[Writing, torch.Tensor]]:
-        """The likeliest reading of each, looked at so large: what is written, and the scores of each label."""
+        """The likeliest reading of each, looked at so large: what is written but for words, and each label's scores."""
         ways = find_writing(self.model, self.image_processor, pictures, scale)
         frames = [writing.frames for writings in ways for writing in writings]
         scores = iter(label_scores(self.model, torch.cat(frames)).split([len(each) for each in frames]))
         readings = [[(writing, next(scores)) for writing in writings] for writings in ways]
-        return [max(each, key=lambda reading: reading[1].max() if len(reading[1]) else 0) for each in readings]
+        likeliest = [max(each, key=lambda reading: reading[1].max() if len(reading[1]) else 0) for each in readings]
+        are_digits = all(map(str.isdecimal, self.model.config.id2label.values()))  # others may be letters themselves
+        return self._without_words(likeliest) if are_digits else likeliest
+
+    def _without_words(self, readings: list[tuple[Writing, torch.Tensor]]) -> list[tuple[Writing, torch.Tensor]]:
+        frames = [writing.frames for writing, _ in readings]
+        letters = letter_logits(self.model, torch.cat(frames)).split([len(each) for each in frames])
+        return [without_words(*reading, each.numpy()) for reading, each in zip(readings, letters)]
 
     def postprocess(self, model_outputs, top_k=3, with_images=False):
         readings = model_outputs["readings"]
