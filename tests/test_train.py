@@ -144,7 +144,9 @@ def test_kernels_learn_by_muon_and_all_else_by_adamw_but_not_what_is_frozen():
     model.ink.requires_grad_(False)
     kernels, others = muon(model, learning_rate=0.01, weight_decay=0.1).param_groups
     assert kernels["use_muon"] and not others["use_muon"] and others["lr"] < kernels["lr"]
-    learned = {id(weight) for part in (model.characters, model.classifier) for weight in part.parameters()}
+    learned = {
+        id(weight) for part in (model.characters, model.classifier, model.letters) for weight in part.parameters()
+    }
     assert {id(weight) for group in (kernels, others) for weight in group["params"]} == learned
     assert {weight.ndim for weight in kernels["params"]} == {3, 4}
     assert {weight.ndim for weight in others["params"]} == {1, 2}
@@ -421,7 +423,7 @@ def test_letters_train_with_the_same_command_from_scratch_or_from_digits_on(tmp_
     assert list(model.config.id2label.values()) == list("abcdefghij")
     trained, digits = model.state_dict(), load_checkpoint()[0].state_dict()
     changed = {name.split(".")[0] for name in digits if not trained[name].equal(digits[name])}
-    assert changed == ({"classifier"} if start else {"ink", "characters", "classifier"})
+    assert changed == {"classifier", "letters"} | (set() if start else {"ink", "characters"})
     card = (tmp_path / "run" / "README.md").read_text()  # names all that the weights have learned from
     assert f" of {custom_folder.name} (" in card and ("of mnist (" in card) == bool(start)
 
